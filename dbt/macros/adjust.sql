@@ -1,0 +1,132 @@
+{#-
+    adjust: the one place where splits and dividends meet prices.
+
+    Factors are cumulative and anchored at the instrument's first bar, so a new split or dividend
+    appends a factor and changes no earlier row:
+      split_factor         product of the split ratios with first bar < ex_date <= session
+      total_return_factor  split_factor x product over the same ex-dates of 1 / (1 - cash / previous
+                           close), cash and previous close on the same share basis: the payment is
+                           reinvested at the previous close (the CRSP and Yahoo convention)
+    price_index = close x split_factor is the price in shares of the first bar, so a split leaves no
+    jump in it; close x split_factor(session) / split_factor(T) is the price in shares as of T.
+    An ex-date without a bar takes effect on the next bar.
+
+    bars     relation with one row per instrument and session: instrument_id, session, close,
+             available_at and any other columns, which are passed on
+    actions  relation with one row per instrument, ex-date (session) and action: value is the ratio
+             new/old of a split, the amount per share as traded of a dividend or capital gain
+
+    Adds split_factor, total_return_factor, price_index, log_return (NULL on the first bar);
+    available_at becomes the latest of the row's own and of every action in its factors.
+-#}
+{% macro adjust(bars, actions) -%}
+SELECT
+    * EXCEPT (
+        close_index, cumulative_ratio, cumulative_cash, actions_available_at,
+        first_ratio, previous_index, previous_cash, cash_ratio
+    )
+    REPLACE (greatest(available_at, coalesce(actions_available_at, available_at)) AS available_at),
+    cumulative_ratio / first_ratio AS split_factor,
+    split_factor * exp(sum(-log1p(-cash_ratio)) OVER (
+        PARTITION BY instrument_id ORDER BY session
+        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+    )) AS total_return_factor,
+    close * split_factor AS price_index,
+    log(close_index / previous_index) AS log_return
+FROM (
+    SELECT
+        *,
+        -- A payment at or above the previous close is no dividend; dbt/tests names such rows.
+        coalesce(
+            if(
+                cumulative_cash - previous_cash < previous_index,
+                (cumulative_cash - previous_cash) / previous_index,
+                0
+            ),
+            0
+        ) AS cash_ratio
+    FROM (
+        SELECT
+            *,
+            first_value(cumulative_ratio) OVER so_far AS first_ratio,
+            lagInFrame(toNullable(close_index)) OVER so_far AS previous_index,
+            lagInFrame(toNullable(cumulative_cash)) OVER so_far AS previous_cash
+        FROM (
+            SELECT
+                bars.*,
+                -- No action yet: 0 or NULL, depending on the reader's join_use_nulls.
+                coalesce(nullIf(steps.ratio, 0), 1.0) AS cumulative_ratio,
+                coalesce(steps.cash, 0.0) AS cumulative_cash,
+                nullIf(steps.latest_available_at, toDateTime64(0, 6, 'UTC')) AS actions_available_at,
+                bars.close * cumulative_ratio AS close_index
+            FROM {{ bars }} AS bars
+            ASOF LEFT JOIN (
+                SELECT
+                    instrument_id,
+                    ex_date,
+                    ratio,
+                    sum(day_cash * ratio) OVER so_far AS cash,
+                    max(day_available_at) OVER so_far AS latest_available_at
+                FROM (
+                    SELECT
+                        instrument_id,
+                        ex_date,
+                        day_cash,
+                        day_available_at,
+                        arrayProduct(groupArray(day_ratio) OVER (
+                            PARTITION BY instrument_id ORDER BY ex_date
+                            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+                        )) AS ratio
+                    FROM (
+                        SELECT
+                            instrument_id,
+                            session AS ex_date,
+                            arrayProduct(arrayPushBack(groupArrayIf(value, action = 'split'), 1.0)) AS day_ratio,
+                            sumIf(value, action IN ('dividend', 'capital_gain')) AS day_cash,
+                            max(available_at) AS day_available_at
+                        FROM {{ actions }}
+                        GROUP BY instrument_id, ex_date
+                    )
+                )
+                WINDOW so_far AS (
+                    PARTITION BY instrument_id ORDER BY ex_date
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+                )
+            ) AS steps
+                ON bars.instrument_id = steps.instrument_id AND bars.session >= steps.ex_date
+        )
+        WINDOW so_far AS (
+            PARTITION BY instrument_id ORDER BY session
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        )
+    )
+)
+{%- endmacro %}
+
+
+{#- Adjusted bars of the active source from the staging tables, as of `at` by `clock` (SQL
+    expressions; `at` none: everything known): what int_daily_prices stores and int_features_as_of
+    computes for a moment in the past. -#}
+{% macro daily_prices(at, clock) -%}
+{%- set final_bars -%}
+(
+    SELECT * EXCEPT (object_path)
+    FROM {{ ref('stg_equity_prices') }}
+    WHERE source = '{{ active_source() }}' AND finality = 'final'
+)
+{%- endset -%}
+{%- set known_actions -%}
+(
+    SELECT *
+    FROM {{ ref('stg_corporate_actions') }}
+    WHERE source = '{{ active_source() }}'
+)
+{%- endset -%}
+{%- set bars -%}
+({{ as_of(final_bars, ['source', 'instrument_id', 'session'], at, clock) }})
+{%- endset -%}
+{%- set actions -%}
+({{ as_of(known_actions, ['source', 'instrument_id', 'session', 'action'], at, clock) }})
+{%- endset -%}
+{{ adjust(bars, actions) }}
+{%- endmacro %}

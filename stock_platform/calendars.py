@@ -1,0 +1,167 @@
+"""Exchange calendars: which days are sessions, when they open and close, how they are numbered.
+
+What lives here is a thin, cached reading of `exchange_calendars`. No trading day is decided
+anywhere else. What does not: which sessions an instrument is expected to have (`sources/base.py`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from stock_platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from exchange_calendars import ExchangeCalendar
+
+EPOCH = date(1990, 1, 1)
+"""Session numbers count from the first session on or after this day (or, where a calendar is known
+only from a later day, such as XTKS from 1997, from that day). It never moves, so numbers are stable
+when the calendar grows at its end."""
+
+YEARS_AHEAD = 2
+"""A calendar is built through the end of the year this many years from now."""
+
+LEAST_AHEAD = timedelta(days=31)
+"""A calendar that ends sooner than this is refused: targets of forecasts would have no session."""
+
+
+class CalendarError(PlatformError):
+    """A calendar is unknown, ends too early, or has no session on a day."""
+
+
+def sessions(calendar: str, first: date, last: date) -> list[date]:
+    """The sessions of `calendar` from `first` to `last`, both included, in order.
+
+    Raises:
+        CalendarError: the calendar is unknown, or the range leaves the days it covers.
+    """
+    days = _days(calendar)
+    if last < first:
+        return []
+    _check_range(calendar, first, last)
+    return days[bisect_left(days, first) : bisect_right(days, last)]
+
+
+def session_close(calendar: str, session: date) -> datetime:
+    """The moment (UTC) at which `session` closes; early closes are honoured.
+
+    Raises:
+        CalendarError: the calendar is unknown, or `session` is a day on which it is closed.
+    """
+    days = _days(calendar)
+    place = bisect_left(days, session)
+    if place == len(days) or days[place] != session:
+        raise CalendarError(
+            f"{session} is no session of calendar {calendar}: use one of its open days"
+        )
+    close: datetime = _table(calendar)["close_at"][place]
+    return close
+
+
+def session_table(calendar: str, first: date, last: date) -> pl.DataFrame:
+    """One row per session from `first` to `last`, in order.
+
+    Returns:
+        calendar (str), session (date), session_number (int64, 0 = first session since `EPOCH`),
+        open_at and close_at (UTC, microseconds).
+
+    Raises:
+        CalendarError: the calendar is unknown, or the range leaves the days it covers.
+    """
+    import polars as pl
+
+    if first <= last:
+        _check_range(calendar, first, last)
+    return _table(calendar).filter(pl.col("session").is_between(first, last))
+
+
+def time_zone(calendar: str) -> str:
+    """The exchange's time zone, such as `America/New_York`."""
+    return _built(calendar, datetime.now(UTC).year)[1]
+
+
+def bounds(calendar: str) -> tuple[date, date]:
+    """The first and the last day that `calendar` covers."""
+    return _built(calendar, datetime.now(UTC).year)[2]
+
+
+def _table(calendar: str) -> pl.DataFrame:
+    return _built(calendar, datetime.now(UTC).year)[0]
+
+
+@lru_cache(maxsize=64)
+def _days_of(calendar: str, year: int) -> list[date]:
+    days: list[date] = _built(calendar, year)[0]["session"].to_list()
+    return days
+
+
+def _days(calendar: str) -> list[date]:
+    return _days_of(calendar, datetime.now(UTC).year)
+
+
+def _check_range(calendar: str, first: date, last: date) -> None:
+    start, end = bounds(calendar)
+    if first < start or last > end:
+        raise CalendarError(
+            f"calendar {calendar} covers {start} to {end}, not {first} to {last}: "
+            "ask for days within it (a newer exchange_calendars package may reach further)"
+        )
+
+
+@lru_cache(maxsize=64)
+def _built(calendar: str, year: int) -> tuple[pl.DataFrame, str, tuple[date, date]]:
+    """The calendar's table, time zone and bounds, as built in `year` (0.4 s for XNYS)."""
+    import polars as pl
+
+    built, start, end = _build(calendar, EPOCH, date(year + YEARS_AHEAD, 12, 31))
+    if end < datetime.now(UTC).date() + LEAST_AHEAD:
+        raise CalendarError(
+            f"calendar {calendar} is known only through {end}, less than {LEAST_AHEAD.days} days "
+            "ahead: install a newer exchange_calendars"
+        )
+    table = pl.DataFrame(
+        {
+            "session": built.sessions.to_numpy().astype("datetime64[us]"),
+            "open_at": built.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
+            "close_at": built.closes.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
+        }
+    ).select(
+        pl.lit(calendar).alias("calendar"),
+        pl.col("session").cast(pl.Date),
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("session_number"),
+        pl.col("open_at", "close_at").dt.replace_time_zone("UTC"),
+    )
+    return table, str(built.tz), (start, end)
+
+
+def _build(calendar: str, start: date, end: date) -> tuple[ExchangeCalendar, date, date]:
+    """The calendar over [start, end], narrowed to what the package knows of it."""
+    import exchange_calendars as xc
+
+    try:
+        return xc.get_calendar(calendar, start=str(start), end=str(end)), start, end
+    except xc.errors.InvalidCalendarName:
+        raise CalendarError(_unknown(calendar)) from None
+    except ValueError:
+        usual = xc.get_calendar(calendar)
+    earliest, latest = usual.bound_min(), usual.bound_max()
+    if earliest is not None:
+        start = max(start, earliest.date())
+    if latest is not None:
+        end = min(end, latest.date())
+    return xc.get_calendar(calendar, start=str(start), end=str(end)), start, end
+
+
+def _unknown(calendar: str) -> str:
+    from difflib import get_close_matches
+
+    import exchange_calendars as xc
+
+    near = get_close_matches(calendar, xc.get_calendar_names(), n=3)
+    return f"unknown calendar {calendar!r}: use a code of the exchange_calendars package, " + (
+        f"perhaps {' or '.join(near)}" if near else "for example XNYS"
+    )

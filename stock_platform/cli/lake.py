@@ -1,0 +1,44 @@
+"""`stock-platform lake`: ad-hoc SQL on the lake with DuckDB."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from stock_platform.cli.output import Format, render
+from stock_platform.errors import PlatformError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the console script."""
+
+    @app.command()
+    def lake(
+        sql: Annotated[str, typer.Argument(help="Such as: SELECT * FROM equity_prices LIMIT 5")],
+        as_of: Annotated[
+            str | None,
+            typer.Option(help="Each row as known at this moment (ISO, UTC); else every version."),
+        ] = None,
+        format_: Annotated[Format, typer.Option("--format")] = Format.table,
+    ) -> None:
+        """Ask the lake: tables equity_prices, corporate_actions, coverage, one row per version."""
+        from stock_platform.lake import Lake, query
+        from stock_platform.settings import load_settings
+
+        settings = load_settings()
+        columns, rows = query.query(
+            Lake.open(settings), settings, sql, at=None if as_of is None else _moment(as_of)
+        )
+        text = render(columns, rows, format_)
+        if text:
+            typer.echo(text)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise PlatformError(
+            f"--as-of {text!r} is no moment: write 2026-11-20 or 2026-11-20T18:00:00+00:00"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

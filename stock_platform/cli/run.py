@@ -1,0 +1,133 @@
+"""`stock-platform run`: the whole asset graph on the active source, then a table of forecasts."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from stock_platform.settings import load_settings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from stock_platform.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the console script."""
+
+    @app.command()
+    def run(
+        json_output: Annotated[
+            bool, typer.Option("--json", help="Print the forecasts as JSON.")
+        ] = False,
+    ) -> None:
+        """Materialize whatever is missing or stale, through Dagster, and print the forecasts."""
+        from stock_platform.defs.pipeline import run_pipeline
+        from stock_platform.warehouse.client import connect
+        from stock_platform.warehouse.local import ensure_running
+
+        settings = load_settings()
+        with ensure_running(settings):
+            refusals = run_pipeline(settings)
+            client = connect(settings)
+            try:
+                rows = latest_forecasts(client, settings.source)
+            finally:
+                client.close()
+        if json_output:
+            import json
+
+            typer.echo(json.dumps({"forecasts": rows, "refusals": refusals}, default=str))
+        else:
+            _print_table(rows, refusals, settings)
+
+
+LOG_WIDTH = 110
+"""Columns of the table where the output is no terminal."""
+
+COLUMNS: dict[str, Literal["left", "right"]] = {
+    "instrument": "left",
+    "target": "left",
+    "last price": "right",
+    "median": "right",
+    "80 % interval": "right",
+    "P(rise)": "right",
+    "skill": "right",
+    "scored": "right",
+    "model": "left",
+}
+
+LATEST_FORECASTS = """
+SELECT f.symbol AS symbol, f.currency AS currency, f.model_name AS model,
+       f.origin_session AS origin, f.target_session AS target, f.origin_price AS last_price,
+       f.q50 AS median, f.q10 AS low_80, f.q90 AS high_80, f.p_up AS p_up,
+       a.forecasts AS scored, a.skill AS skill
+FROM market.forecasts AS f
+LEFT JOIN (
+    SELECT instrument_id, count() AS forecasts,
+           1 - avg(pinball_loss) / avg(baseline_pinball_loss) AS skill
+    FROM market.fct_forecast_accuracy
+    WHERE horizon = 5
+    GROUP BY instrument_id
+) AS a ON a.instrument_id = f.instrument_id
+WHERE f.source = {source:String} AND f.role = 'champion' AND f.horizon = 5
+ORDER BY f.origin_session DESC, f.issued_at DESC
+LIMIT 1 BY f.instrument_id
+"""
+
+
+def latest_forecasts(client: "Client", source: str) -> list[dict[str, Any]]:
+    """The newest five-session forecast of each instrument with its skill so far.
+
+    Skill is 1 - (mean pinball loss of the forecasts on record) / (that of the random walk on the
+    same rows); NaN where none has matured.
+    """
+    result = client.query(LATEST_FORECASTS, parameters={"source": source})
+    return sorted(result.named_results(), key=lambda row: str(row["symbol"]))
+
+
+def _print_table(
+    rows: list[dict[str, Any]], refusals: dict[str, str], settings: "Settings"
+) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH, highlight=False)
+    console.print("\n[bold]Price five sessions ahead[/bold]")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, justify in COLUMNS.items():
+        table.add_column(column, justify=justify, no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["symbol"],
+            str(row["target"]),
+            f"{row['last_price']:,.2f} {row['currency']}",
+            f"{row['median']:,.2f}",
+            f"{row['low_80']:,.2f} .. {row['high_80']:,.2f}",
+            f"{row['p_up']:.0%}",
+            f"{row['skill']:+.2%}" if row["scored"] else "none yet",
+            str(row["scored"]),
+            row["model"],
+        )
+    console.print(table)
+    console.print(
+        f"Last prices are of {max(row['origin'] for row in rows)}. " if rows else "",
+        "skill: how much smaller the pinball loss on record is than the random walk's, "
+        "over the scored forecasts; below zero is worse than the random walk.",
+    )
+    for symbol, reason in sorted(refusals.items()):
+        console.print(f"not forecast: {symbol} ({reason})")
+    command = os.path.relpath(sys.argv[0])
+    graph, experiments = (
+        f"http://127.0.0.1:{port}" for port in (settings.dagster_port, settings.mlflow_port)
+    )
+    console.print(f"\nNext: make up                  the graph at {graph}, models at {experiments}")
+    for name, about in (
+        ("doctor", "what is reachable, what is wrong, and the mend"),
+        ("sql", "'SELECT * FROM market.agg_accuracy'"),
+        ("lake", "'SELECT * FROM equity_prices LIMIT 5'"),
+    ):
+        console.print(f"      {command} {name:<7} {about}")

@@ -1,0 +1,71 @@
+"""Every job, schedule and sensor of the platform.
+
+A job per partitions definition, so that `dagster job execute --partition-range` works on each. The
+schedules are off until somebody turns them on: the packaged sample has no tomorrow.
+"""
+
+import dagster as dg
+
+from stock_platform.defs.forecasting.forecasts import forecasts
+from stock_platform.defs.ingestion.raw import raw_assets
+from stock_platform.defs.marts.dbt import marts
+from stock_platform.defs.marts.reference import warehouse_reference
+from stock_platform.defs.training.model import week_ahead_model
+from stock_platform.settings import load_settings
+
+_accuracy = dg.AssetSelection.groups("accuracy")
+_marts = dg.AssetSelection.assets(marts, warehouse_reference) - _accuracy
+_source = load_settings().source
+_raw = next(asset for asset in raw_assets if asset.key.path[-1] == _source)
+
+ingest = dg.define_asset_job(
+    "ingest",
+    selection=dg.AssetSelection.assets(_raw),
+    description=f"Load days of the active source ({_source}) into the lake. Daily partitions.",
+)
+build_marts = dg.define_asset_job(
+    "build_marts",
+    selection=_marts,
+    description="Read new lake objects into staging and rebuild the price and feature marts.",
+)
+forecast_week = dg.define_asset_job(
+    "forecast_week",
+    selection=dg.AssetSelection.assets(week_ahead_model, forecasts),
+    description="Train where a refit is due, decide on promotion, forecast. Weekly partitions.",
+)
+score_forecasts = dg.define_asset_job(
+    "score_forecasts",
+    selection=_accuracy,
+    description="Score every matured forecast of the ledger against the random walk.",
+)
+jobs = [ingest, build_marts, forecast_week, score_forecasts]
+
+schedules = [
+    dg.build_schedule_from_partitioned_job(
+        ingest, name="ingest_every_evening", hour_of_day=23, minute_of_hour=30
+    ),
+    dg.build_schedule_from_partitioned_job(
+        forecast_week, name="forecast_every_saturday", day_of_week=6, hour_of_day=4
+    ),
+]
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS, monitored_jobs=[ingest], request_job=build_marts
+)
+def build_marts_after_ingest(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+    """New days in the lake become rows in the marts."""
+    return dg.RunRequest(run_key=context.dagster_run.run_id)
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[build_marts, forecast_week],
+    request_job=score_forecasts,
+)
+def score_after_marts_or_forecasts(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+    """New prices mature old forecasts, and new forecasts want their rows in the accuracy marts."""
+    return dg.RunRequest(run_key=context.dagster_run.run_id)
+
+
+sensors = [build_marts_after_ingest, score_after_marts_or_forecasts]

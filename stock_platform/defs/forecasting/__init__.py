@@ -1,0 +1,1 @@
+"""The weekly forecast and its ledger."""

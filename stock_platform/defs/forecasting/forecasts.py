@@ -1,0 +1,178 @@
+"""`forecasts`: the champion's week-ahead distribution of every instrument, into the ledger.
+
+Wiring only: the forecast and the ledger are in `stock_platform/ml`.
+"""
+
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import polars as pl
+
+from stock_platform.defs.pictures import picture, table
+from stock_platform.defs.resources import PlatformResource
+from stock_platform.partitions import weekly
+from stock_platform.progress import reporter
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from stock_platform.ml.forecasting import ForecastReport
+
+
+_CENSUS = "ledger_census"
+
+
+@dg.asset(
+    partitions_def=weekly,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    deps=["promotions", "int_features_as_of", "fct_features_daily", "reference_sessions"],
+    group_name="forecasting",
+    kinds={"clickhouse"},
+    owners=["team:forecasting"],
+    pool="ledger",
+    description="Append-only ledger: one row per instrument, origin, horizon (1 to 5 sessions) and "
+    "role (the champion as of its week, and the random walk it is measured against). "
+    "The partition is the Monday of the origin's week; the same inputs add no row.",
+)
+def forecasts(
+    context: dg.AssetExecutionContext,
+    platform: PlatformResource,
+) -> None:
+    """Forecast the selected weeks."""
+    from stock_platform.ml.forecasting import forecast_weeks
+    from stock_platform.ml.ledger import census
+    from stock_platform.ml.panel_reader import PanelReader
+    from stock_platform.ml.registry import Registry
+
+    weeks = [date.fromisoformat(key) for key in context.partition_keys]
+    ended = {i.instrument_id: i.last_session for i in platform.source().instruments()}
+    with platform.warehouse(context.run_id) as client, reporter("forecasts") as progress:
+        _check_untouched(context, client)
+        report = forecast_weeks(
+            client,
+            Registry(platform.settings),
+            PanelReader.from_warehouse(client),
+            platform.settings.source,
+            weeks,
+            snapshot_ids=platform.lake().snapshot_ids(),
+            last_sessions={key: last for key, last in ended.items() if last},
+            progress=progress,
+        )
+        fan = _fan(client, report.forecasts)
+        until = datetime.now(UTC)
+        held = census(client, until)
+    for week in weeks:
+        context.add_asset_metadata(_week(report, week), partition_key=week.isoformat())
+    context.add_asset_metadata(
+        {
+            "rows_added": report.rows_added,
+            **fan,
+            _CENSUS: dg.MetadataValue.json({"until": until.isoformat(), **asdict(held)}),
+        }
+    )
+
+
+def _check_untouched(context: dg.AssetExecutionContext, client: "Client") -> None:
+    """Compare the ledger with what the newest run of this asset left in it.
+
+    Raises:
+        PlatformError: rows were removed or altered since.
+    """
+    from stock_platform.ml.ledger import Census, check_append_only
+
+    event = context.instance.get_latest_materialization_event(context.asset_key)
+    materialization = event.asset_materialization if event else None
+    recorded = materialization.metadata.get(_CENSUS) if materialization else None
+    if recorded is None:
+        return
+    left = dict(recorded.value)  # type: ignore[arg-type]
+    until = datetime.fromisoformat(str(left.pop("until")))
+    created = client.query(
+        "SELECT toUnixTimestamp(metadata_modification_time) FROM system.tables"
+        " WHERE database = 'market' AND name = 'forecasts'"
+    ).result_rows
+    if not created or created[0][0] > until.timestamp():
+        context.log.warning(f"the ledger is new: what it held on {until:%Y-%m-%d} is not here")
+        return
+    check_append_only(client, until, Census(**left))
+
+
+def _week(report: "ForecastReport", week: date) -> dict[str, dg.MetadataValue | int | str]:
+    refused = report.refusals.filter(pl.col("week") == week)
+    metadata: dict[str, dg.MetadataValue | int | str] = {
+        "dagster/partition_row_count": report.by_week[week]
+    }
+    if week in report.no_origin:
+        metadata["reason"] = "no_origin: no calendar has a session in this week"
+    if week in report.no_data:
+        metadata["reason"] = "no_data: no bar on the last session of this week"
+    if refused.height:
+        reasons = zip(refused["symbol"], refused["reason"], refused["detail"], strict=True)
+        metadata["refusals"] = dg.MetadataValue.json({s: f"{r}: {d}" for s, r, d in reasons})
+    return metadata
+
+
+def _fan(client: "Client", rows: pl.DataFrame) -> dict[str, dg.MetadataValue]:
+    """Picture and table of the newest origin's forecasts."""
+    from stock_platform.ml.plots import HISTORY_SESSIONS, fan_chart
+
+    if rows.is_empty():
+        return {}
+    champions = rows.filter(pl.col("role") == "champion")
+    newest = champions.filter(pl.col("origin_session") == pl.col("origin_session").max())
+    symbols = newest["symbol"].unique().sort().to_list()
+    history = client.query_arrow(
+        "SELECT symbol, session, close_traded * split_factor / last_value(split_factor) OVER ("
+        " PARTITION BY instrument_id ORDER BY session"
+        " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS close"
+        " FROM (SELECT *, close AS close_traded FROM market.int_daily_prices"
+        " WHERE session <= {origin:Date} AND symbol IN {symbols:Array(String)})"
+        " ORDER BY symbol, session DESC LIMIT {rows:UInt32} BY symbol",
+        parameters={
+            "origin": newest["origin_session"][0],
+            "symbols": symbols,
+            "rows": HISTORY_SESSIONS,
+        },
+    )
+    shown = newest.filter(pl.col("horizon") == pl.col("horizon").max()).select(
+        "symbol", "origin_session", "target_session", "origin_price", "q10", "q50", "q90", "p_up"
+    )
+    frame = pl.DataFrame(pl.from_arrow(history)).with_columns(pl.col("session").cast(pl.Date))
+    return {
+        "forecast_fan": picture(fan_chart(frame, newest), "next week's forecast"),
+        "next_week": table(shown.sort("symbol")),
+    }
+
+
+@dg.asset_check(
+    asset=forecasts,
+    blocking=True,
+    description="Every champion row has its random walk beside it, and no row is there twice.",
+)
+def ledger_is_sound(
+    context: dg.AssetCheckExecutionContext, platform: PlatformResource
+) -> dg.AssetCheckResult:
+    """Look at the whole ledger, not at what this run added."""
+    with platform.warehouse(context.run.run_id) as client:
+        rows, repeated, alone = client.query(
+            """
+            SELECT sum(champion) + sum(baseline) AS rows, sum(copies > 1) AS repeated,
+                   sum(champion != baseline) AS alone
+            FROM (
+                SELECT countIf(role = 'champion') > 0 AS champion,
+                       countIf(role = 'baseline') > 0 AS baseline,
+                       count() - uniqExact(forecast_id) + 1 AS copies
+                FROM market.forecasts
+                GROUP BY source, kind, backtest_name, instrument_id, origin_session, horizon
+            )
+            """
+        ).result_rows[0]
+    return dg.AssetCheckResult(
+        passed=not repeated and not alone,
+        metadata={"pairs": rows, "repeated_rows": repeated, "champions_without_baseline": alone},
+    )
+
+
+forecast_checks = [ledger_is_sound]

@@ -1,0 +1,1 @@
+"""Raw lake partitions, one daily-partitioned asset per source."""

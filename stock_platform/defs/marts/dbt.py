@@ -1,0 +1,131 @@
+"""The dbt project as assets: staging, intermediate and marts with their tests as checks."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from packaging import version
+
+from stock_platform.defs.ingestion.raw import lake_table_key
+from stock_platform.defs.resources import PlatformResource
+from stock_platform.errors import PlatformError
+from stock_platform.settings import PROJECT_ROOT
+
+# dagster_dbt needs dbt-core only for dbt's own Python API. dbt runs as a process of its own here,
+# so dagster_dbt is imported the way it imports itself where dbt-core is not installed: that saves
+# 1.2 s, more than everything else of the code location, at every start of every process.
+sys.modules["dbt.version"] = None  # type: ignore[assignment]
+try:
+    from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
+finally:
+    del sys.modules["dbt.version"]
+
+DBT_FOLDER = PROJECT_ROOT / "dbt"
+DBT_EXECUTABLE = str(Path(sys.executable).parent / "stock-platform-dbt")
+project = DbtProject(project_dir=DBT_FOLDER, profiles_dir=DBT_FOLDER)
+
+
+def manifest() -> Path:
+    """The parsed project, parsed again when a file of it is newer.
+
+    Raises:
+        PlatformError: dbt cannot parse the project; the message is dbt's.
+    """
+    path = project.manifest_path
+    files = [
+        file
+        for folder in ("models", "macros", "tests", "seeds")
+        for file in (DBT_FOLDER / folder).rglob("*")
+        if file.is_file()
+    ]
+    newest = max(file.stat().st_mtime for file in [*files, *DBT_FOLDER.glob("*.yml")])
+    if not path.exists() or path.stat().st_mtime < newest:
+        parsed = subprocess.run(
+            [DBT_EXECUTABLE, "--quiet", "parse"],
+            cwd=DBT_FOLDER,
+            env={**os.environ, "DBT_PROFILES_DIR": str(DBT_FOLDER)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if parsed.returncode:
+            raise PlatformError(f"dbt cannot parse {DBT_FOLDER}:\n{parsed.stdout}{parsed.stderr}")
+        path.touch()
+    return path
+
+
+class DbtProcess(DbtCliResource):
+    """dbt as a process only: none of dagster-dbt's seconds of loading dbt's Python API first."""
+
+    @cached_property
+    def _cli_version(self) -> version.Version:
+        return version.parse(metadata.version("dbt-core"))
+
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> None:  # type: ignore[override]
+        """The adapter serves `fetch_row_counts` and its like, which these assets don't call."""
+
+
+dbt_resource = DbtProcess(
+    project_dir=str(DBT_FOLDER), profiles_dir=str(DBT_FOLDER), dbt_executable=DBT_EXECUTABLE
+)
+
+
+class Translator(DagsterDbtTranslator):
+    """Names of dbt nodes in the asset graph."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """Models and Python's tables by their name; lake sources by their catalog table."""
+        if dbt_resource_props.get("source_name") == "lake":
+            return lake_table_key(dbt_resource_props["name"])
+        return dg.AssetKey(dbt_resource_props["name"])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """The layer, which is the folder under `models/`; accuracy is a group of its own."""
+        if "accuracy" in dbt_resource_props.get("tags", []):
+            return "accuracy"
+        return str(dbt_resource_props["fqn"][1])
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:  # noqa: ARG002
+        """All marts belong to the data platform's team."""
+        return ["team:data-platform"]
+
+
+@dbt_assets(
+    manifest=json.loads(manifest().read_text()),
+    project=project,
+    dagster_dbt_translator=Translator(),
+    pool="dbt",
+)
+def marts(
+    context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: PlatformResource
+) -> Iterator[Any]:
+    """`dbt build` of the selected models against the warehouse, the run id in every query."""
+    from stock_platform.warehouse.dbt_env import dbt_environment
+
+    with (
+        platform.warehouse(context.run_id),
+        _environment(dbt_environment(platform.settings, context.run_id)),
+    ):
+        # What dbt compiled and logged stays with the platform's other files, a folder per run.
+        target = platform.settings.home / "dbt" / context.run_id
+        yield from dbt.cli(["build"], context=context, target_path=target).stream()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables of dbt's process, which it takes from ours; put back so that no secret stays."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

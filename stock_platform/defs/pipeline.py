@@ -1,0 +1,268 @@
+"""Runs the graph's jobs in order for `stock-platform run`, each only where something is stale.
+
+A stage is up to date when the newest materialization of its last asset comes from a successful run
+that recorded the same inputs and outputs as there are now, and every partition it needs is
+materialized. A killed run recorded nothing, so its stage runs again: every asset is idempotent.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import dagster as dg
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+
+from stock_platform.errors import PlatformError
+from stock_platform.partitions import days, monday, weeks
+from stock_platform.settings import PROJECT_ROOT, Settings
+
+INPUTS_TAG = "stock_platform/inputs"
+OUTPUTS_TAG = "stock_platform/outputs"
+PID_TAG = "stock_platform/pid"
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One job of the graph.
+
+    Attributes:
+        asset: the asset that is materialized last.
+        partitions: keys that must be materialized; None for an unpartitioned job.
+        inputs: digest of what the stage reads, code included.
+        outputs: digest of the state it leaves; differs when somebody removed or added something.
+    """
+
+    job: str
+    asset: dg.AssetKey
+    partitions: list[str] | None
+    inputs: Callable[[], str]
+    outputs: Callable[[], str]
+
+
+def run_pipeline(settings: Settings) -> dict[str, str]:
+    """Bring the whole graph up to date for the active source.
+
+    Returns:
+        Symbol -> reason for each instrument the last week could not forecast.
+
+    Raises:
+        PlatformError: a stage failed, or another run holds this home.
+    """
+    os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
+    with _one_at_a_time(settings.home), DagsterInstance.get() as instance:
+        _fail_orphans(instance)
+        repository = ReconstructableRepository.for_module("stock_platform.definitions", "defs")
+        for stage in _stages(settings):
+            _bring_up_to_date(stage, instance, repository, settings.home / "run.log")
+        return _refusals(instance)
+
+
+def _stages(settings: Settings) -> Iterator[Stage]:
+    from stock_platform.lake.lake import Lake
+    from stock_platform.sources import get_source
+
+    source = get_source(settings)
+    first, last = source.span()
+    package = PROJECT_ROOT / "stock_platform"
+    loading = _digest_of(package / "sources", package / "lake", package / "calendars.py")
+    models = _digest_of(PROJECT_ROOT / "dbt" / "models", PROJECT_ROOT / "dbt" / "macros")
+    forecasting = _digest_of(package / "ml")
+
+    def lake() -> str:
+        return _digest(settings.source, sorted(Lake.open(settings).snapshot_ids().items()))
+
+    def rows(*tables: str) -> Callable[[], str]:
+        return lambda: _digest(_rows(settings, tables))
+
+    ledger = ("forecasts", "promotions")
+    start = max(first, monday(last) - timedelta(weeks=settings.backtest_weeks - 1))
+    yield Stage(
+        job="ingest",
+        asset=dg.AssetKey(["raw", settings.source]),
+        partitions=days(first, last),
+        inputs=lambda: _digest(settings.source, source.fingerprint(), loading),
+        outputs=lake,
+    )
+    yield Stage(
+        job="build_marts",
+        asset=dg.AssetKey("fct_features_daily"),
+        partitions=None,
+        inputs=lambda: _digest(lake(), models),
+        outputs=rows("int_daily_prices", "fct_features_daily", "dim_session", "dim_instrument"),
+    )
+    yield Stage(
+        job="forecast_week",
+        asset=dg.AssetKey("forecasts"),
+        partitions=weeks(start, last),
+        inputs=lambda: _digest(lake(), models, forecasting),
+        outputs=rows(*ledger),
+    )
+    yield Stage(
+        job="score_forecasts",
+        asset=dg.AssetKey("agg_accuracy"),
+        partitions=None,
+        inputs=lambda: _digest(lake(), models, _rows(settings, ledger)),
+        outputs=rows("fct_forecast_accuracy", "agg_accuracy"),
+    )
+
+
+def _bring_up_to_date(
+    stage: Stage, instance: DagsterInstance, repository: ReconstructableRepository, log: Path
+) -> None:
+    started = time.monotonic()
+    inputs = stage.inputs()
+    missing = _missing(stage, instance)
+    if not missing and _recorded(stage, instance) == (inputs, stage.outputs()):
+        _say(f"{stage.job}: up to date")
+        return
+    tags = {INPUTS_TAG: inputs, PID_TAG: str(os.getpid())}
+    if stage.partitions is not None:
+        stale = stage.partitions if _recorded(stage, instance)[0] != inputs else missing
+        keys = stale or stage.partitions
+        tags |= {_RANGE_START: keys[0], _RANGE_END: keys[-1]}
+        _say(f"{stage.job}: {len(keys):,} partitions, {keys[0]} to {keys[-1]}")
+    else:
+        _say(f"{stage.job}: building")
+    with _stdout_to(log):
+        result = dg.execute_job(
+            repository.get_reconstructable_job(stage.job),
+            instance,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=tags,
+        )
+    if not result.success:
+        raise PlatformError(
+            f"{stage.job} failed: {_failure(result)}\n"
+            f"What was written stays; mend it and run again. Details: {log} and "
+            f"Dagster run {result.run_id}."
+        )
+    instance.add_run_tags(result.run_id, {OUTPUTS_TAG: stage.outputs()})
+    _say(f"{stage.job}: done in {time.monotonic() - started:,.0f} s")
+
+
+def _missing(stage: Stage, instance: DagsterInstance) -> list[str]:
+    if stage.partitions is None:
+        return []
+    have = instance.get_materialized_partitions(stage.asset)
+    return [key for key in stage.partitions if key not in have]
+
+
+def _recorded(stage: Stage, instance: DagsterInstance) -> tuple[str | None, str | None]:
+    event = instance.get_latest_materialization_event(stage.asset)
+    run = instance.get_run_by_id(event.run_id) if event else None
+    if run is None or run.status != DagsterRunStatus.SUCCESS:
+        return None, None
+    return run.tags.get(INPUTS_TAG), run.tags.get(OUTPUTS_TAG)
+
+
+def _failure(result: dg.JobExecutionResult) -> str:
+    messages = []
+    for event in result.all_events:
+        if event.is_step_failure and event.step_failure_data.error:
+            error = event.step_failure_data.error
+            messages.append((error.cause or error).message.strip())
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            if not check.passed:
+                messages.append(f"check {check.check_name} of {check.asset_key.to_user_string()}")
+    return "; ".join(dict.fromkeys(messages)) or "see its log"
+
+
+def _rows(settings: Settings, tables: tuple[str, ...]) -> list[tuple[str, int]]:
+    from stock_platform.warehouse.client import connect
+
+    client = connect(settings)
+    try:
+        return sorted(
+            (str(name), int(count or 0))
+            for name, count in client.query(
+                "SELECT name, total_rows FROM system.tables"
+                " WHERE database = 'market' AND name IN {tables:Array(String)}",
+                parameters={"tables": list(tables)},
+            ).result_rows
+        )
+    finally:
+        client.close()
+
+
+def _refusals(instance: DagsterInstance) -> dict[str, str]:
+    event = instance.get_latest_materialization_event(dg.AssetKey("forecasts"))
+    if event is None or event.asset_materialization is None:
+        return {}
+    refusals = event.asset_materialization.metadata.get("refusals")
+    return dict(refusals.value) if refusals else {}  # type: ignore[arg-type]
+
+
+def _fail_orphans(instance: DagsterInstance) -> None:
+    """Mark runs of a killed `stock-platform run` as failed; nothing else will.
+
+    The lock is held, so a run with our tag that claims to be going on has lost its process.
+    """
+    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])):
+        if PID_TAG in run.tags:
+            instance.report_run_failed(run, f"process {run.tags[PID_TAG]} was killed")
+
+
+@contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    import fcntl
+
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "run.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise PlatformError(
+                f"another run (pid {lock.read().strip() or 'unknown'}) works in {home}: "
+                "wait for it, or give this one a STOCK_PLATFORM_HOME of its own"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextmanager
+def _stdout_to(log: Path) -> Iterator[None]:
+    """Standard output of this process and of dbt goes to the log: ours is for the result."""
+    sys.stdout.flush()
+    before = os.dup(1)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            os.dup2(before, 1)
+            os.close(before)
+
+
+def _digest(*parts: object) -> str:
+    return sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _digest_of(*paths: Path) -> str:
+    """Digest of source files: names and contents."""
+    files = sorted(
+        file
+        for path in paths
+        for file in ([path] if path.is_file() else path.rglob("*"))
+        if file.suffix in {".py", ".sql", ".yml", ".yaml"}
+    )
+    content = [(str(file.relative_to(PROJECT_ROOT)), file.read_bytes()) for file in files]
+    return _digest(content)
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()

@@ -1,0 +1,105 @@
+"""Resources: the one place where assets get settings, lake, warehouse, dbt, DuckDB, S3 and MLflow.
+
+Nothing here opens a connection when it is imported or constructed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from stock_platform.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from stock_platform.lake.lake import Lake
+    from stock_platform.sources.base import Source
+
+
+class PlatformResource(dg.ConfigurableResource[Any]):
+    """Settings and what follows from them."""
+
+    _settings: Settings | None = PrivateAttr(default=None)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, read once per run."""
+        if self._settings is None:
+            self._settings = load_settings()
+        return self._settings
+
+    def lake(self) -> "Lake":
+        """The lake at the configured root."""
+        from stock_platform.lake.lake import Lake
+
+        return Lake.open(self.settings)
+
+    def source(self, name: str | None = None) -> "Source":
+        """The source called `name`, the active one without a name."""
+        from stock_platform.sources import get_source
+
+        settings = self.settings
+        return get_source(settings.model_copy(update={"source": name}) if name else settings)
+
+    @contextmanager
+    def warehouse(self, run_id: str | None = None) -> Iterator["Client"]:
+        """An administrator's client; the local server runs at least as long as it is open."""
+        from stock_platform.warehouse.client import connect
+        from stock_platform.warehouse.local import ensure_running
+
+        with ensure_running(self.settings):
+            client = connect(self.settings, run_id=run_id)
+            try:
+                yield client
+            finally:
+                client.close()
+
+
+@dg.resource(description="MLflow run of this Dagster run (dagster-mlflow), closed when it ends.")
+def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
+    """dagster-mlflow's tracking resource, imported only where a run uses it: mlflow takes 5 s."""
+    from types import SimpleNamespace
+
+    import mlflow
+    from dagster_mlflow.resources import MlFlow
+
+    from stock_platform.ml.registry import EXPERIMENT, Registry
+
+    settings = load_settings()
+    # The registry makes database and experiment so that a kill leaves neither half made.
+    _ = Registry(settings).experiment_id
+    tracking = MlFlow(  # type: ignore[no-untyped-call]
+        SimpleNamespace(
+            log=context.log,
+            dagster_run=context.dagster_run,
+            run_id=context.run_id,
+            resource_config={
+                "experiment_name": EXPERIMENT,
+                "mlflow_tracking_uri": settings.mlflow_tracking,
+            },
+        )
+    )
+    try:
+        yield tracking
+    except BaseException:
+        mlflow.end_run(status="FAILED")
+        raise
+    mlflow.end_run()
+
+
+def resources() -> dict[str, Any]:
+    """The platform's resources by the names that assets ask for."""
+    from dagster_duckdb import DuckDBResource
+
+    from stock_platform.defs.marts.dbt import dbt_resource
+    from stock_platform.lake.query import OFFLINE
+
+    return {
+        "platform": PlatformResource(),
+        "dbt": dbt_resource,
+        "duckdb": DuckDBResource(database=":memory:", connection_config=dict(OFFLINE)),
+        "mlflow": mlflow_tracking,
+    }

@@ -1,0 +1,1 @@
+"""The weekly model: candidates, walk-forward, promotion."""

@@ -1,0 +1,1 @@
+"""Models of the week ahead: features read, candidates, evaluation, registry, ledgers, forecasts."""

@@ -1,0 +1,183 @@
+"""Which model speaks at a time T: the last promotion row decided on data available by T.
+
+The MLflow alias is a cache of this for live use; nothing that fills in a past week reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from stock_platform.errors import PlatformError
+from stock_platform.ml.ledger import (
+    PROMOTIONS,
+    create_tables,
+    read,
+    select_list,
+    write_promotion,
+)
+from stock_platform.ml.serialise import canonical_json, digest_of
+
+DECISION_ORDER = ["data_as_of", "decided_at", "decision_id"]
+
+POOLS = {"equity": "equity", "etf": "equity", "index": "equity", "metal": "metal", "fx": "fx"}
+"""Asset class -> pool. A pool is trained, calibrated and promoted by itself."""
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A registered model: candidate name, MLflow version, digest of its parameters."""
+
+    name: str = ""
+    version: int = 0
+    digest: str = ""
+
+
+NO_MODEL = ModelRef()
+
+
+def promotions(client: Any, source: str) -> pl.DataFrame:
+    """Every decision of a source (columns of PROMOTIONS), in the order decisions take effect."""
+    create_tables(client)
+    frame = read(
+        client,
+        f"SELECT {select_list(PROMOTIONS)} FROM market.promotions "  # noqa: S608
+        "WHERE source = {source:String}",
+        PROMOTIONS,
+        source=source,
+    )
+    return frame.sort(DECISION_ORDER)
+
+
+def champion_in(decisions: pl.DataFrame, pool: str, as_of: datetime) -> ModelRef | None:
+    """The champion of `pool` at `as_of`, or None when nothing had been decided by then."""
+    rows = decisions.filter((pl.col("pool") == pool) & (pl.col("data_as_of") <= as_of))
+    if rows.is_empty():
+        return None
+    last = rows.sort(DECISION_ORDER).row(-1, named=True)
+    return ModelRef(last["model_name"], last["model_version"], last["model_digest"])
+
+
+def champion_at(client: Any, source: str, pool: str, as_of: datetime) -> ModelRef | None:
+    """As `champion_in`, read from the promotion ledger."""
+    return champion_in(promotions(client, source), pool, as_of)
+
+
+def decide_by_hand(
+    client: Any,
+    source: str,
+    pool: str,
+    action: str,
+    model: ModelRef,
+    *,
+    who: str,
+    why: str,
+    at: datetime | None = None,
+) -> dict[str, Any]:
+    """Make `model` the champion from the next forecast on: `action` is promote or rollback.
+
+    `at` is the data the decision rests on; by default everything the source's forecasts and
+    decisions so far have read, so that earlier weeks keep their champion.
+
+    Returns:
+        The row written.
+
+    Raises:
+        PlatformError: no champion yet, `model` is champion already, or who or why is empty.
+    """
+    if not who.strip() or not why.strip():
+        raise PlatformError("a decision needs who and why: pass --who NAME --why REASON")
+    decisions = promotions(client, source).filter(pl.col("pool") == pool)
+    if decisions.is_empty():
+        raise PlatformError(f"pool {pool!r} of {source} has no champion yet: train it first")
+    at = at or _known_so_far(client, source, decisions)
+    current = champion_in(decisions, pool, at) or NO_MODEL
+    if current.digest == model.digest:
+        raise PlatformError(f"{model.name} version {model.version} is the champion already")
+    row = promotion_row(
+        decided_at=datetime.now(UTC),
+        data_as_of=at,
+        source=source,
+        pool=pool,
+        action=action,
+        model=model,
+        challenger=NO_MODEL,
+        previous=current,
+        actor=who,
+        reason=why,
+        evidence={},
+    )
+    write_promotion(client, row)
+    return row
+
+
+def previous_champion(decisions: pl.DataFrame, pool: str) -> ModelRef:
+    """The champion before the current one: what a rollback returns to.
+
+    Raises:
+        PlatformError: there has been only one.
+    """
+    rows = decisions.filter(pl.col("pool") == pool).sort(DECISION_ORDER)
+    digests = rows["model_digest"].to_list()
+    for place in range(len(digests) - 1, -1, -1):
+        if digests[place] != digests[-1]:
+            row = rows.row(place, named=True)
+            return ModelRef(row["model_name"], row["model_version"], row["model_digest"])
+    raise PlatformError(f"pool {pool!r} has had one champion only: there is nothing to return to")
+
+
+def promotion_row(
+    *,
+    decided_at: datetime,
+    data_as_of: datetime,
+    source: str,
+    pool: str,
+    action: str,
+    model: ModelRef,
+    challenger: ModelRef,
+    previous: ModelRef,
+    actor: str,
+    reason: str,
+    evidence: dict[str, Any],
+    decision_id: str = "",
+) -> dict[str, Any]:
+    """A row of `promotions`; without a `decision_id` it is unique by its time and content."""
+    content = canonical_json([decided_at, data_as_of, source, pool, action, model, actor, reason])
+    return {
+        "decided_at": decided_at,
+        "data_as_of": data_as_of,
+        "source": source,
+        "pool": pool,
+        "action": action,
+        **_named("model", model),
+        **_named("challenger", challenger),
+        **_named("previous", previous),
+        "actor": actor,
+        "reason": reason,
+        "evidence": canonical_json(evidence),
+        "decision_id": decision_id or digest_of("by hand", content)[:32],
+    }
+
+
+def _named(prefix: str, model: ModelRef) -> dict[str, Any]:
+    return {
+        f"{prefix}_name": model.name,
+        f"{prefix}_version": model.version,
+        f"{prefix}_digest": model.digest,
+    }
+
+
+def _known_so_far(client: Any, source: str, decisions: pl.DataFrame) -> datetime:
+    columns = {"as_of": PROMOTIONS["data_as_of"]}
+    latest = read(
+        client,
+        "SELECT toUnixTimestamp64Micro(max(as_of)) FROM market.forecasts "
+        "WHERE source = {source:String}",
+        columns,
+        source=source,
+    )["as_of"][0]
+    decided: datetime = decisions["data_as_of"].max()  # type: ignore[assignment]
+    return max(decided, latest) if latest else decided

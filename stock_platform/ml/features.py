@@ -1,0 +1,212 @@
+"""The panel: what a model may read at a decision, as numpy views, and the labels that belong to it.
+
+Features are computed in the warehouse (view `int_features_as_of`); here they are only read,
+rounded to float32 and arranged. Nothing here looks at a clock except through `as_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from stock_platform.errors import PlatformError
+from stock_platform.ml.weeks import Weeks
+
+Clock = Literal["available_at", "known_at"]
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+HORIZONS = (1, 2, 3, 4, 5)
+"""Sessions ahead."""
+H = len(HORIZONS)
+
+MIN_HISTORY_SESSIONS = 260
+"""Bars an instrument needs before it is forecast or trained on: a year, the longest window."""
+
+VOLATILITIES = [
+    *(f"feature_vol_{window}" for window in (1, 5, 22, 60, 250)),
+    "feature_ewma_vol",
+    *(f"feature_gk_vol_{window}" for window in (5, 22, 60)),
+    "feature_parkinson_vol_22",
+    "feature_neg_semivol_22",
+    "feature_market_vol_22",
+]
+RETURNS = ["feature_ret_1", "feature_ret_5", "feature_ret_22"]
+FEATURES = [*VOLATILITIES, *RETURNS, "feature_volume_ratio"]
+"""Columns of the feature tables that models read. Volatilities and returns in daily log units."""
+
+KEYS = ["instrument_id", "symbol", "calendar", "asset_class", "currency"]
+COLUMNS = [
+    *KEYS,
+    "session",
+    "session_number",
+    "close_traded",
+    "price_index",
+    "history_sessions",
+    "available_at",
+    *FEATURES,
+]
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What followed each row: log returns (n, 5) to horizons 1..5 and the sessions they end on.
+
+    NaN and NaT where the instrument has no bar on the target session.
+    """
+
+    returns: Floats
+    targets: npt.NDArray[np.datetime64]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Rows instrument x session, sorted by (instrument_id, session_number); arrays are views."""
+
+    frame: pl.DataFrame
+
+    @classmethod
+    def build(cls, frame: pl.DataFrame, weeks: Weeks | None) -> Panel:
+        """Check, type and sort a frame with COLUMNS and mark the rows that are origins (none are
+        marked without `weeks`).
+
+        Features are rounded to float32, so that the last bits of a parallel sum in the warehouse
+        change no model and no digest.
+
+        Raises:
+            PlatformError: a column is missing.
+        """
+        missing = [name for name in COLUMNS if name not in frame.columns]
+        if missing:
+            raise PlatformError(f"the features lack {', '.join(missing)}: build the marts again")
+        typed = frame.select(
+            *(pl.col(name).cast(pl.String) for name in KEYS),
+            pl.col("session").cast(pl.Date),
+            pl.col("session_number", "history_sessions").cast(pl.Int64),
+            pl.col("close_traded", "price_index").cast(pl.Float64),
+            pl.col("available_at").cast(pl.Datetime("us", "UTC")),
+            *(pl.col(name).cast(pl.Float32).fill_null(np.nan) for name in FEATURES),
+            week=pl.col("session").cast(pl.Date).dt.truncate("1w"),
+        )
+        marked = typed.with_columns(is_origin=pl.lit(False))
+        if weeks is not None:
+            origins = weeks.origins_frame().select("calendar", "session", is_origin=pl.lit(True))
+            marked = typed.join(origins, on=["calendar", "session"], how="left").with_columns(
+                pl.col("is_origin").fill_null(False)
+            )
+        return cls(marked.sort("instrument_id", "session_number"))
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def rows(self, mask: Mask) -> Panel:
+        """The rows where `mask` (n,) is true, in the same order."""
+        return Panel(self.frame.filter(pl.Series(mask)))
+
+    def until(self, session: date) -> Panel:
+        """The rows up to and including `session`."""
+        return Panel(self.frame.filter(pl.col("session") <= session))
+
+    @cached_property
+    def sessions(self) -> npt.NDArray[np.datetime64]:
+        """Session (n,) of each row."""
+        return self.frame["session"].to_numpy().astype("datetime64[D]")
+
+    @cached_property
+    def weeks(self) -> npt.NDArray[np.datetime64]:
+        """Monday of each row's week."""
+        return self.frame["week"].to_numpy().astype("datetime64[D]")
+
+    @cached_property
+    def origins(self) -> Mask:
+        """True on the last session of a week in the row's calendar."""
+        return self.frame["is_origin"].to_numpy().astype(bool)
+
+    @cached_property
+    def usable(self) -> Mask:
+        """True where a model may be fitted or applied: enough history, volatilities known."""
+        frame = self.frame
+        needed = np.column_stack([frame["feature_vol_250"], frame["feature_ewma_vol"]])
+        enough = frame["history_sessions"].to_numpy() >= MIN_HISTORY_SESSIONS
+        return np.asarray(enough & np.all(np.isfinite(needed) & (needed > 0), axis=1))
+
+    def feature(self, name: str) -> Floats:
+        """One feature (n,) as float64; NaN where its window is not full."""
+        return self.frame[name].to_numpy().astype(np.float64)
+
+    @cached_property
+    def forward(self) -> Forward:
+        """Labels by session number, never by row: a missing bar must not shift a target."""
+        n = len(self)
+        code = self.frame["instrument_id"].rank("dense").to_numpy().astype(np.int64)
+        key = code * 1_000_000 + self.frame["session_number"].to_numpy()
+        level = np.log(self.frame["price_index"].to_numpy())
+        returns = np.full((n, H), np.nan)
+        targets = np.full((n, H), np.datetime64("NaT", "D"))
+        for column, horizon in enumerate(HORIZONS):
+            place = np.minimum(np.searchsorted(key, key + horizon), n - 1)
+            found = key[place] == key + horizon
+            returns[found, column] = (level[place] - level)[found]
+            targets[found, column] = self.sessions[place][found]
+        return Forward(returns, targets)
+
+    def labels(self, as_of: date) -> Floats:
+        """Log returns (n, 5) whose target session is not after `as_of`, otherwise NaN (embargo)."""
+        matured = self.forward.targets <= np.datetime64(as_of, "D")
+        return np.where(matured, self.forward.returns, np.nan)
+
+    def matured(self, as_of: date, horizon: int = H) -> Mask:
+        """True on usable rows whose `horizon`-session label may be trained on at `as_of`."""
+        return self.usable & np.isfinite(self.labels(as_of)[:, horizon - 1])
+
+
+def realised_volatility(labels: Floats) -> Floats:
+    """Root mean square (n,) of the five daily returns behind labels (n, 5); NaN if one lacks."""
+    daily = np.diff(labels, axis=1, prepend=0.0)
+    return np.asarray(np.sqrt(np.mean(daily**2, axis=1)))
+
+
+def scale_floor(panel: Panel) -> Floats:
+    """Smallest credible daily volatility (n,): keeps logs finite when a price stood still."""
+    return 0.05 * panel.feature("feature_vol_250")
+
+
+def design_matrix(panel: Panel) -> Floats:
+    """Regressors (n, 17): log volatilities, returns in units of the EWMA volatility, volume.
+
+    A range estimator that is missing (no high and low that day) falls back to the close-to-close
+    volatility of 22 sessions, a missing volume to 0, so every usable row has all regressors.
+    """
+    floor, usual = scale_floor(panel), panel.feature("feature_vol_22")
+    columns = []
+    for name in VOLATILITIES:
+        value = panel.feature(name)
+        columns.append(np.log(np.maximum(np.where(np.isfinite(value), value, usual), floor)))
+    for name, sessions in zip(RETURNS, (1, 5, 22), strict=True):
+        unit = panel.feature("feature_ewma_vol") * np.sqrt(sessions)
+        columns.append(np.clip(np.nan_to_num(panel.feature(name) / unit), -5.0, 5.0))
+    columns.append(np.clip(np.nan_to_num(panel.feature("feature_volume_ratio")), -3.0, 3.0))
+    return np.column_stack(columns)
+
+
+def read_panel(client: Any, weeks: Weeks, as_of: datetime, clock: Clock) -> Panel:
+    """Read the features as they were at `as_of` (UTC) by `clock` from the parameterised view."""
+    moment = as_of.strftime("%Y-%m-%d %H:%M:%S.%f")
+    names = ", ".join(COLUMNS)
+    table = client.query_arrow(
+        f"SELECT {names} FROM market.int_features_as_of("  # noqa: S608
+        f"as_of='{moment}', clock='{clock}')"
+    )
+    return Panel.build(pl.DataFrame(pl.from_arrow(table)), weeks)
+
+
+def origin_rows(panel: Panel, mondays: Sequence[date]) -> Panel:
+    """Rows of `panel` that are origins of one of the weeks `mondays`."""
+    return Panel(panel.frame.filter(pl.col("is_origin") & pl.col("week").is_in(list(mondays))))

@@ -1,0 +1,198 @@
+"""What every source is, and the rules all of them share.
+
+What lives here: the `Source` protocol, when a row counts as available, which expected bars are
+absent, and the wrapping of a source for dlt. What does not: anything one source alone decides.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+import polars as pl
+
+from stock_platform import calendars
+from stock_platform.errors import PlatformError
+from stock_platform.lake import schema
+from stock_platform.universe import Instrument
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FETCHED_LATE = timedelta(days=3)
+"""A row fetched more than this after it was due is history: it was available to the world when it
+was due, not when we came for it. Three days let a Friday's bar be fetched on the next Monday."""
+
+DATASETS = ("equity_prices", "corporate_actions", "coverage")
+
+
+class SourceError(PlatformError):
+    """A source can't deliver; the message names the thing and the mend."""
+
+
+@dataclass(frozen=True)
+class Extract:
+    """What a source says about some sessions.
+
+    Attributes:
+        tables: by dataset name, with exactly the columns of `lake/schema.py`, sorted by key.
+        duplicates: rows left out because another row said the same.
+    """
+
+    tables: dict[str, pl.DataFrame]
+    duplicates: int = 0
+
+
+class Source(Protocol):
+    """A provider of daily bars, corporate actions and the reasons for what it lacks."""
+
+    @property
+    def name(self) -> str:
+        """The name in the `source` column and in lake paths."""
+
+    @property
+    def publication_lag(self) -> timedelta:
+        """A bar is due this long after its session's close."""
+
+    def span(self) -> tuple[date, date]:
+        """First and last session; the last is the source's "now"."""
+
+    def instruments(self) -> list[Instrument]:
+        """What it has, ordered by instrument_id."""
+
+    def fingerprint(self) -> str:
+        """A cheap digest of what it would deliver: equal digest, equal delivery."""
+
+    def extract(self, first: date, last: date, known_at: datetime) -> Extract:
+        """Everything about the sessions from `first` to `last`, as it stands at `known_at`."""
+
+    def chunks(self, first: date, last: date, known_at: datetime) -> Iterator[Extract]:
+        """The same in consecutive ranges of whole sessions, each of bounded size."""
+
+    def dlt_source(self, first: date, last: date, known_at: datetime) -> Any:
+        """The same as a dlt source with one resource per dataset, yielding Arrow tables."""
+
+
+def availability(due_at: pl.Expr, known_at: datetime) -> list[pl.Expr]:
+    """The columns `available_at` and `availability` of rows first fetched at `known_at`.
+
+    The one place where the rule stands. A row fetched long after it was due was available when it
+    was due (`assumed`); any other when we fetched it (`observed`), a row fetched before it was due
+    (a provisional bar) included. The lake makes later revisions `observed`: only it knows that a
+    row came before.
+
+    Args:
+        due_at: session close + publication lag; for a corporate action the open of its ex-date.
+        known_at: the moment of the fetch.
+    """
+    late = due_at + FETCHED_LATE < known_at
+    return [
+        pl.when(late).then(due_at).otherwise(pl.lit(known_at)).alias("available_at"),
+        pl.when(late)
+        .then(pl.lit(schema.ASSUMED))
+        .otherwise(pl.lit(schema.OBSERVED))
+        .alias("availability"),
+    ]
+
+
+def finality(due_at: pl.Expr, known_at: datetime) -> pl.Expr:
+    """The column `finality`: a bar fetched before it was due may still change."""
+    return (
+        pl.when(due_at <= known_at)
+        .then(pl.lit(schema.FINAL))
+        .otherwise(pl.lit(schema.PROVISIONAL))
+        .alias("finality")
+    )
+
+
+def conform(dataset: str, frame: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+    """The frame with exactly the dataset's columns and types, sorted by its key.
+
+    Raises:
+        polars.exceptions.ColumnNotFoundError, InvalidOperationError: a fault in the source's code.
+    """
+    shape = schema.dataset(dataset)
+    columns = [pl.col(name).cast(dtype) for name, dtype in shape.columns.items()]
+    return frame.lazy().select(columns).sort(shape.key).collect()
+
+
+def no_rows() -> dict[str, pl.DataFrame]:
+    """An empty table of every dataset that a source of shares delivers."""
+    return {name: schema.dataset(name).empty() for name in DATASETS}
+
+
+def clock(instruments: list[Instrument], first: date, last: date) -> pl.DataFrame:
+    """The sessions of every calendar in use: calendar, session, open_at, close_at."""
+    tables = []
+    for calendar in sorted({i.calendar for i in instruments}):
+        start, end = calendars.bounds(calendar)
+        tables.append(calendars.session_table(calendar, max(first, start), min(last, end)))
+    return pl.concat(tables).drop("session_number")
+
+
+def expected(instruments: list[Instrument], first: date, last: date) -> pl.DataFrame:
+    """Every (instrument, session) from `first` to `last` between its first and last session.
+
+    Returns:
+        instrument_id, symbol, currency, calendar, session, open_at, close_at.
+    """
+    frame = pl.DataFrame(
+        {
+            "instrument_id": [i.instrument_id for i in instruments],
+            "symbol": [i.symbol for i in instruments],
+            "currency": [i.currency for i in instruments],
+            "calendar": [i.calendar for i in instruments],
+            "from": [max(first, i.first_session) for i in instruments],
+            "to": [min(last, i.last_session or last) for i in instruments],
+        },
+        schema_overrides={"from": pl.Date, "to": pl.Date},
+    )
+    sessions = clock(instruments, first, last)
+    return (
+        frame.lazy()
+        .join(sessions.lazy(), on="calendar")
+        .filter(pl.col("session").is_between("from", "to"))
+        .drop("from", "to")
+        .collect()
+    )
+
+
+def split_range(first: date, last: date, days: int) -> Iterator[tuple[date, date]]:
+    """Consecutive ranges of at most `days` days that together are [first, last]."""
+    while first <= last:
+        end = min(last, first + timedelta(days=days - 1))
+        yield first, end
+        first = end + timedelta(days=1)
+
+
+def as_dlt_source(source: Source, first: date, last: date, known_at: datetime) -> Any:
+    """`source.chunks` as a dlt source: one resource per dataset, yielding Arrow tables.
+
+    The resources share one pass over the chunks: whichever is asked first pulls the next chunk and
+    leaves the other tables for their own resource.
+    """
+    import dlt
+
+    chunks = source.chunks(first, last, known_at)
+    waiting: Mapping[str, deque[pl.DataFrame]] = {name: deque() for name in DATASETS}
+
+    def tables(dataset: str) -> Iterator[pa.Table]:
+        while True:
+            while not waiting[dataset]:
+                chunk = next(chunks, None)
+                if chunk is None:
+                    return
+                for name, table in chunk.tables.items():
+                    if table.height:
+                        waiting[name].append(table)
+            yield waiting[dataset].popleft().to_arrow(compat_level=pl.CompatLevel.oldest())
+
+    @dlt.source(name=source.name, max_table_nesting=0)
+    def build() -> Any:
+        for name in DATASETS:
+            yield dlt.resource(tables(name), name=name, write_disposition="append")
+
+    return build()

@@ -1,0 +1,176 @@
+"""The `files` source: a folder of CSV or Parquet files that a user brings, mapped by `files.yaml`.
+
+What lives here answers as a `Source` from what was loaded. What does not: loading
+(`files_load.py`) and the shape of `files.yaml` (`files_config.py`). Guide: docs/files-source.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from stock_platform import universe
+from stock_platform.marked_yaml import load_model
+from stock_platform.sources import base, files_coverage, files_load, files_reading
+from stock_platform.sources.base import Extract, SourceError
+from stock_platform.sources.files_config import CONFIG_NAME, FilesConfig
+from stock_platform.universe import Instrument, InstrumentEntry
+
+if TYPE_CHECKING:
+    from stock_platform.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ROWS_PER_CHUNK = 500_000
+
+
+class FilesSource:
+    """Daily bars of a folder, which is read once, when first asked what is in it.
+
+    Args:
+        universe_file: instruments; they replace those that `config` lists.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: FilesConfig,
+        *,
+        name: str = "files",
+        universe_file: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.folder = folder
+        self.config = config
+        in_folder = folder / config.universe if config.universe else None
+        self.universe_file = universe_file or in_folder
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> FilesSource:
+        """The folder that `STOCK_PLATFORM_FILES_PATH` names.
+
+        Raises:
+            PlatformError: it is not set, no folder, or its files.yaml is missing or wrong.
+        """
+        folder = settings.files_path
+        if folder is None:
+            raise SourceError(
+                "STOCK_PLATFORM_FILES_PATH is not set: point it at the folder that holds files.yaml"
+                " and the data (docs/files-source.md)"
+            )
+        files_reading.check_folder(folder)
+        config = load_model(folder / CONFIG_NAME, FilesConfig)
+        return cls(folder, config, universe_file=settings.universe)
+
+    @property
+    def publication_lag(self) -> timedelta:
+        """A bar is due this long after its session's close."""
+        return timedelta(hours=self.config.publication_lag_hours)
+
+    def span(self) -> tuple[date, date]:
+        """First and last session with a good bar that has begun by now."""
+        begun = self._loaded.bars.filter(pl.col("open_at") <= datetime.now(UTC))["session"]
+        first, last = begun.min(), begun.max()
+        if not isinstance(first, date) or not isinstance(last, date):
+            raise SourceError(f"every row in {self.folder} lies in the future: mend its dates")
+        return first, last
+
+    def instruments(self) -> list[Instrument]:
+        """The listed instruments, or one per symbol; what is not said is filled from the bars."""
+        return self._loaded.instruments
+
+    def fingerprint(self) -> str:
+        """Digest of the mapping and of names, sizes and change times of every file it reads."""
+        config = self.config
+        paths = files_reading.bar_files(self.folder, config)
+        if config.actions and config.actions.file:
+            paths.append(self.folder / config.actions.file)
+        if self.universe_file:
+            paths.append(self.universe_file)
+        stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths if p.exists()]
+        text = repr((self.name, config.model_dump_json(), stats))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def extract(self, first: date, last: date, known_at: datetime) -> Extract:
+        """Bars, actions and coverage of the sessions from `first` to `last`.
+
+        Rejected rows that belong to no session of the span come with every extract: under their
+        own date, or, without a usable date or symbol, under the day their file last changed, so
+        that a rerun says the same again.
+        """
+        return self._extract(first, last, known_at, with_stray=True)
+
+    def chunks(self, first: date, last: date, known_at: datetime) -> Iterator[Extract]:
+        """The same in ranges of whole sessions of about `ROWS_PER_CHUNK` rows."""
+        days = max(1, ROWS_PER_CHUNK // max(1, len(self.instruments())))
+        for start, end in base.split_range(first, last, days):
+            yield self._extract(start, end, known_at, with_stray=start == first)
+
+    def dlt_source(self, first: date, last: date, known_at: datetime) -> Any:
+        """The same for dlt."""
+        return base.as_dlt_source(self, first, last, known_at)
+
+    @cached_property
+    def _loaded(self) -> files_load.Loaded:
+        listed = self.config.instruments
+        if self.universe_file:
+            listed = [InstrumentEntry(**asdict(i)) for i in universe.load(self.universe_file)]
+        loaded = files_load.load(self.folder, self.config, listed, datetime.now(UTC))
+        if loaded.rejected.height or loaded.duplicates:
+            log.warning(
+                "%s: %d rows rejected (listed in coverage), %d duplicates left out",
+                self.name,
+                loaded.rejected.height,
+                loaded.duplicates,
+            )
+        return loaded
+
+    def _expected(self, first: date, last: date) -> pl.DataFrame:
+        start, end = self.span()
+        return base.expected(self.instruments(), max(first, start), min(last, end))
+
+    def _extract(self, first: date, last: date, known_at: datetime, *, with_stray: bool) -> Extract:
+        loaded, lag = self._loaded, self.publication_lag
+        digests = loaded.files.select("file", pl.col("digest").alias("payload_digest")).lazy()
+        begun = pl.col("open_at") <= known_at
+        inside = pl.col("session").is_between(first, last)
+        bars = loaded.bars.lazy().filter(inside, begun)
+        actions = loaded.actions.lazy().filter(inside, begun)
+        due = pl.col("close_at") + lag
+        tables: dict[str, pl.LazyFrame] = {
+            "equity_prices": bars.join(digests, on="file").with_columns(
+                *base.availability(due, known_at), base.finality(due, known_at)
+            ),
+            "corporate_actions": actions.join(digests, on="file").with_columns(
+                *base.availability(pl.col("open_at"), known_at), finality=pl.lit("final")
+            ),
+            "coverage": files_coverage.coverage(
+                loaded,
+                self._expected(first, last),
+                lag,
+                known_at,
+                span=self.span(),
+                between=(first, last),
+                with_stray=with_stray,
+            ).lazy(),
+        }
+        origin = [pl.lit(self.name).alias("source"), pl.lit(known_at).alias("known_at")]
+        return Extract(
+            {name: base.conform(name, t.with_columns(origin)) for name, t in tables.items()},
+            duplicates=loaded.duplicates if with_stray else 0,
+        )
+
+
+def dlt_source(first: date, last: date, known_at: datetime) -> Any:
+    """The folder that the settings name, as a dlt source."""
+    from stock_platform.settings import load_settings
+
+    return FilesSource.from_settings(load_settings()).dlt_source(first, last, known_at)

@@ -1,0 +1,23 @@
+"""What every query starts with: memory it may use, and settings that make the engine a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stock_platform.warehouse.server.roles import ADMINISTRATOR
+
+_AS_A_SERVER = {"implicit_select": "0", "allow_introspection_functions": "0"}
+"""Settings in which the embedded engine differs from a server."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Memory one query may use, in bytes."""
+
+    administrator: int = 4 << 30
+    reader: int = 2 << 30
+
+    def settings(self, user: str) -> dict[str, str]:
+        """The engine settings a user's queries start with."""
+        bound = self.administrator if user == ADMINISTRATOR else self.reader
+        return {"max_memory_usage": str(bound), **_AS_A_SERVER}

@@ -1,0 +1,60 @@
+"""`kill -9` of the run or the warehouse in every stage: the next run ends where a clean one does.
+
+Both are killed once per stage in one home, which therefore gathers every kind of leftover.
+"""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support import state
+from tests.support.platform import Platform
+
+pytestmark = pytest.mark.xdist_group("kill")
+
+SMALL = {
+    "STOCK_PLATFORM_SOURCE": "simulated",
+    "STOCK_PLATFORM_SIMULATED_INSTRUMENTS": "3",
+    "STOCK_PLATFORM_SIMULATED_YEARS": "5",
+    "STOCK_PLATFORM_BACKTEST_WEEKS": "30",
+}
+STAGES = ("ingest", "build_marts", "forecast_week", "score_forecasts")
+
+
+def test_killed_in_every_stage_ends_as_an_undisturbed_run(tmp_path: Path) -> None:
+    calm = Platform(tmp_path / "calm", SMALL)
+    rough = Platform(tmp_path / "rough", SMALL)
+    try:
+        calm.run()
+        for stage in STAGES:
+            rough.kill_when(rough.start("stock-platform", "run"), stage, seconds=1.5)
+            warehouse = rough.start("stock-platform", "run")
+            killed = kill_warehouse_when(rough, warehouse, stage)
+            assert not killed or warehouse.returncode != 0, "an outage must never turn green"
+        last = rough.run()
+        assert last.returncode == 0
+        rows, expected = state.lake_rows(rough), state.lake_rows(calm)
+        assert rows.keys() == expected.keys()
+        for dataset, frame in expected.items():
+            assert rows[dataset].equals(frame), dataset
+        assert state.tables(rough, clocks=False) == state.tables(calm, clocks=False)
+    finally:
+        rough.down()
+        calm.down()
+
+
+def kill_warehouse_when(platform: Platform, process: subprocess.Popen[str], stage: str) -> bool:
+    """`kill -9` the warehouse as `stage` begins, let the run end; False if it was done by then."""
+    assert process.stderr is not None
+    killed = False
+    for line in process.stderr:
+        if not killed and line.startswith(f"{stage}:") and "up to date" not in line:
+            pid = platform.warehouse_pid()
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            killed = True
+    process.communicate()
+    return killed

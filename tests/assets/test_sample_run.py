@@ -1,0 +1,122 @@
+"""The main job on real prices: forecasts on record, scored, repeatable."""
+
+import json
+from datetime import date
+
+import pytest
+
+from stock_platform.warehouse.client import connect
+from stock_platform.warehouse.local import ensure_running
+from tests.support import state
+from tests.support.platform import Platform
+
+pytestmark = pytest.mark.xdist_group("sample")
+
+LONG = ("AAPL", "GOOG", "IBM", "MSFT")
+
+
+def query(platform: Platform, sql: str) -> list[tuple[object, ...]]:
+    with ensure_running(platform.settings):
+        client = connect(platform.settings)
+        try:
+            return [tuple(row) for row in client.query(sql).result_rows]
+        finally:
+            client.close()
+
+
+def test_table_names_every_share_and_the_refusal(sample: Platform) -> None:
+    printed = (sample.home / "first_run.txt").read_text()
+    for symbol in LONG:
+        assert symbol in printed
+    assert "FB (history_too_short" in printed
+
+
+def test_two_years_of_forecasts_each_scored(sample: Platform) -> None:
+    rows = query(
+        sample,
+        """
+        SELECT symbol, uniqExact(origin_session), min(kind), max(kind)
+        FROM market.forecasts WHERE role = 'champion' GROUP BY symbol ORDER BY symbol
+        """,
+    )
+    assert [row[0] for row in rows] == list(LONG)
+    assert all(int(str(row[1])) >= 104 for row in rows)
+    assert {row[2:] for row in rows} == {("backtest", "backtest")}
+    matured, scored = query(
+        sample,
+        """
+        SELECT
+            (SELECT count() FROM market.forecasts AS f
+             INNER JOIN market.int_daily_prices AS p
+                 ON p.instrument_id = f.instrument_id AND p.session = f.target_session
+             WHERE f.role = 'champion'),
+            (SELECT count() FROM market.fct_forecast_accuracy)
+        """,
+    )[0]
+    assert matured == scored != 0
+
+
+def test_last_forecast_is_pending(sample: Platform) -> None:
+    origin, target = query(
+        sample, "SELECT max(origin_session), max(target_session) FROM market.forecasts"
+    )[0]
+    assert (origin, target) == (date(2013, 3, 1), date(2013, 3, 8))
+
+
+def test_split_of_apple_leaves_no_jump(sample: Platform) -> None:
+    traded, adjusted, ret = query(
+        sample,
+        "SELECT close, close_split_adjusted, log_return FROM market.fct_daily_prices"
+        " WHERE symbol = 'AAPL' AND session = '2005-02-28'",
+    )[0]
+    assert float(str(traded)) == pytest.approx(44.86)
+    assert float(str(adjusted)) == pytest.approx(44.86)
+    assert abs(float(str(ret))) < 0.02
+
+
+def test_second_run_finds_all_up_to_date_and_changes_nothing(sample: Platform) -> None:
+    objects, tables = state.lake_objects(sample), state.tables(sample)
+    again = sample.run()
+    assert again.stderr.count("up to date") == 4
+    assert state.lake_objects(sample) == objects
+    assert state.tables(sample) == tables
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["asset", "materialize", "--select", "raw/sample", "--partition", "2005-02-28"],
+        ["asset", "materialize", "--select", "raw/sample", "--partition-range",
+         "2012-01-01...2012-12-31"],
+        ["job", "execute", "-j", "build_marts"],
+        ["asset", "materialize", "--select", "week_ahead_model,promotions,forecasts",
+         "--partition", "2012-06-04"],
+        ["asset", "materialize", "--select", "forecasts",
+         "--partition-range", "2012-10-01...2012-12-31"],
+        ["job", "execute", "-j", "score_forecasts"],
+    ],
+    ids=lambda command: " ".join(command[:4]),
+)  # fmt: skip
+def test_materializing_again_with_dagster_changes_nothing(
+    sample: Platform, command: list[str]
+) -> None:
+    objects, tables = state.lake_objects(sample), state.tables(sample)
+    sample.command("dagster", *command, "-m", "stock_platform.definitions")
+    assert state.lake_objects(sample) == objects
+    assert state.tables(sample) == tables
+
+
+def test_published_forecast_is_reproduced_from_its_row(sample: Platform) -> None:
+    (forecast_id,) = query(
+        sample,
+        "SELECT forecast_id FROM market.forecasts WHERE role = 'champion' AND horizon = 5"
+        " ORDER BY cityHash64(forecast_id) LIMIT 1",
+    )[0]
+    sample.command("stock-platform", "reproduce", str(forecast_id))
+
+
+def test_json_output_holds_the_table(sample: Platform) -> None:
+    printed = sample.command("stock-platform", "run", "--json").stdout
+    answer = json.loads(printed)
+    assert [row["symbol"] for row in answer["forecasts"]] == list(LONG)
+    assert list(answer["refusals"]) == ["FB"]

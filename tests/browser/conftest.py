@@ -1,0 +1,132 @@
+"""A headless Chromium, a platform served by `stock-platform up`, and a record of what was seen."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Browser, Page, Response, sync_playwright
+
+from stock_platform.settings import PROJECT_ROOT
+from tests.support.platform import Platform, free_port
+
+BUILD = PROJECT_ROOT / "build"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Seen:
+    """What the pages did: written to build/browser.json."""
+
+    pages: int = 0
+    charts: int = 0
+    requests: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page) -> None:
+        """Count requests of a page; note errors of its script and of its server."""
+        page.on("response", self._response)
+        page.on("pageerror", lambda error: self.failures.append(f"{page.url}: {error}"))
+
+    def _response(self, response: Response) -> None:
+        self.requests += 1
+        if response.status >= 400 and "127.0.0.1" in response.url:
+            self.failures.append(f"{response.status} {response.url}")
+
+    def shot(self, page: Page, name: str) -> None:
+        """Keep a screenshot of the page as it stands."""
+        self.pages += 1
+        (BUILD / "screenshots").mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=BUILD / "screenshots" / f"{name}.png")
+
+
+@pytest.fixture(scope="session")
+def seen() -> Iterator[Seen]:
+    record = Seen()
+    yield record
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / "browser.json").write_text(json.dumps(asdict(record), indent=2))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium here: make browser-deps installs it")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@dataclass
+class Served:
+    """A platform with its pages."""
+
+    platform: Platform
+    dagster: str
+    mlflow: str
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The simulated market, run once and served on free ports."""
+    dagster, mlflow = free_port(), free_port()
+    platform = Platform(
+        Path(tmp_path_factory.mktemp("served")),
+        {
+            "STOCK_PLATFORM_SOURCE": os.environ.get("STOCK_PLATFORM_SOURCE", "simulated"),
+            "STOCK_PLATFORM_SIMULATED_INSTRUMENTS": "3",
+            "STOCK_PLATFORM_SIMULATED_YEARS": "5",
+            "STOCK_PLATFORM_BACKTEST_WEEKS": "30",
+            "STOCK_PLATFORM_DAGSTER_PORT": str(dagster),
+            "STOCK_PLATFORM_MLFLOW_PORT": str(mlflow),
+        },
+    )
+    platform.run()
+    with (platform.home / "up.log").open("w") as log:
+        up = subprocess.Popen(
+            ["stock-platform", "up"],
+            cwd=PROJECT_ROOT,
+            env=platform.environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        for port in (dagster, mlflow):
+            _wait_for(f"http://127.0.0.1:{port}/", up, platform.home / "up.log")
+        yield Served(platform, f"http://127.0.0.1:{dagster}", f"http://127.0.0.1:{mlflow}")
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.wait(60)
+        platform.down()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: int = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urlopen(url, timeout=5):
+                return
+        except (URLError, OSError):
+            time.sleep(0.5)
+    raise AssertionError(f"{url} did not answer:\n{log.read_text()}")

@@ -1,0 +1,95 @@
+"""G2 for dbt: killed at any model, the next build ends where an undisturbed one ends.
+
+A reader polls all the while, from the first build of an empty database on: a table is absent or
+whole, never empty, half or gone again.
+"""
+
+import random
+import threading
+import time
+
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from stock_platform.settings import Settings
+from stock_platform.warehouse.client import connect
+from tests.support.dbt_project import Project, content
+
+MODELS = [
+    "stg_equity_prices",
+    "stg_corporate_actions",
+    "dim_session",
+    "int_daily_prices",
+    "fct_daily_prices",
+    "fct_features_daily",
+    "fct_forecast_accuracy",
+]
+POLLED = ["int_daily_prices", "fct_features_daily", "dim_session"]
+NO_TABLE = 60
+
+
+def kill_at(project: Project, model: str, seconds: float) -> bool:
+    """Start a build and kill -9 it `seconds` after it starts the model; was it alive then?"""
+    process = project.start("run")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if " START " in line and f".{model}" in line.replace("`", ""):
+            time.sleep(seconds)
+            break
+    alive = process.poll() is None
+    process.kill()
+    process.communicate()
+    return alive
+
+
+def rehearse(project: Project, sample: Settings, models: list[str]) -> None:
+    for table in ("lake_objects", "reference_instruments", "reference_sessions"):
+        project.client.command(f"DROP TABLE {table}")
+        project.client.command(f"CREATE VIEW {table} AS SELECT * FROM market.{table}")
+    project.variables["DBT_SOURCE"] = "sample"
+    project.lake_root = sample.lake_root
+    undisturbed = content(project.client, "market")
+
+    seen: dict[str, list[tuple[int, str] | None]] = {name: [] for name in POLLED}
+    stop = threading.Event()
+
+    def poll() -> None:
+        reader = connect(sample, user="reader")
+        while not stop.is_set():
+            for name, states in seen.items():
+                try:
+                    state = content(reader, "unit", [name])[name]
+                except DatabaseError as error:
+                    state = None if error.code == NO_TABLE else (-1, str(error))
+                if not states or states[-1] != state:
+                    states.append(state)
+            stop.wait(0.02)
+        reader.close()
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        chance = random.Random(7)
+        killed = [kill_at(project, model, chance.uniform(0, 0.4)) for model in models]
+        assert any(killed), "every build ended before it was killed"
+        success, bad = project.dbt("run")
+        assert success, bad
+    finally:
+        stop.set()
+        thread.join()
+    built = content(project.client, "unit")
+    assert {name: built[name] for name in undisturbed} == undisturbed
+    assert not [name for name in built if "__" in name], "a side table was left behind"
+    for name, states in seen.items():
+        assert states in ([None, undisturbed[name]], [undisturbed[name]]), name
+
+
+def test_killed_while_loading_and_while_building(
+    project: Project, sample: tuple[Settings, float]
+) -> None:
+    rehearse(project, sample[0], ["stg_equity_prices", "fct_features_daily"])
+
+
+@pytest.mark.slow
+def test_killed_at_every_model(project: Project, sample: tuple[Settings, float]) -> None:
+    rehearse(project, sample[0], MODELS)
