@@ -103,15 +103,21 @@ def sql(
 
 
 def down() -> None:
-    """Stop the local warehouse server, whoever left it running."""
+    """Stop whatever this project left running: `up` with its services, the local warehouse."""
+    from stock_platform.cli.up import record
     from stock_platform.settings import load_settings
+    from stock_platform.supervisor import stop_left_over
     from stock_platform.warehouse import local
 
-    stopped = local.stop(load_settings())
-    if stopped is None:
+    settings = load_settings()
+    services = stop_left_over(record(settings))
+    if services:
+        typer.echo("stopped `up` and its services")
+    server = local.stop(settings)
+    if server:
+        typer.echo(f"stopped the warehouse server (pid {server.pid}, {server.url})")
+    if not services and not server:
         typer.echo("nothing of this project was left running")
-    else:
-        typer.echo(f"stopped the warehouse server (pid {stopped.pid}, {stopped.url})")
 
 
 def _plain(message: str) -> str:

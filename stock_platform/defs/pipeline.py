@@ -1,8 +1,8 @@
 """Runs the graph's jobs in order for `stock-platform run`, each only where something is stale.
 
-A stage is up to date when the newest materialization of its last asset comes from a successful run
-that recorded the same inputs and outputs as there are now, and every partition it needs is
-materialized. A killed run recorded nothing, so its stage runs again: every asset is idempotent.
+A stage is up to date when the newest successful run of its job recorded the same inputs and outputs
+as there are now, and every partition it needs is materialized. A killed run recorded nothing, so
+its stage runs again: every asset is idempotent.
 """
 
 import os
@@ -157,11 +157,10 @@ def _missing(stage: Stage, instance: DagsterInstance) -> list[str]:
 
 
 def _recorded(stage: Stage, instance: DagsterInstance) -> tuple[str | None, str | None]:
-    event = instance.get_latest_materialization_event(stage.asset)
-    run = instance.get_run_by_id(event.run_id) if event else None
-    if run is None or run.status != DagsterRunStatus.SUCCESS:
-        return None, None
-    return run.tags.get(INPUTS_TAG), run.tags.get(OUTPUTS_TAG)
+    succeeded = RunsFilter(job_name=stage.job, statuses=[DagsterRunStatus.SUCCESS])
+    for run in instance.get_runs(succeeded, limit=1):
+        return run.tags.get(INPUTS_TAG), run.tags.get(OUTPUTS_TAG)
+    return None, None
 
 
 def _failure(result: dg.JobExecutionResult) -> str:

@@ -24,8 +24,8 @@ class ContractError(PlatformError):
 def unknown_column(dataset: str, column: str) -> ContractError:
     """The error of a column the schema does not have."""
     return ContractError(
-        f"{dataset}: column {column!r} is not in the frozen schema: drop or rename it in the"
-        " source, or add it to stock_platform/lake/schema.py"
+        f"{dataset}: column {column!r} is not in the frozen schema (stock_platform/lake/schema.py):"
+        " drop or rename it in the source"
     )
 
 

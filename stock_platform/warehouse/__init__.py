@@ -1,1 +1,1 @@
-
+"""The ClickHouse warehouse: a client, the local server, and what dbt needs of both."""

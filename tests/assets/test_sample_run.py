@@ -64,14 +64,14 @@ def test_last_forecast_is_pending(sample: Platform) -> None:
 
 
 def test_split_of_apple_leaves_no_jump(sample: Platform) -> None:
-    traded, adjusted, ret = query(
+    before, after = query(
         sample,
-        "SELECT close, close_split_adjusted, log_return FROM market.fct_daily_prices"
-        " WHERE symbol = 'AAPL' AND session = '2005-02-28'",
-    )[0]
-    assert float(str(traded)) == pytest.approx(44.86)
-    assert float(str(adjusted)) == pytest.approx(44.86)
-    assert abs(float(str(ret))) < 0.02
+        "SELECT close_traded, close_adjusted, log_return FROM market.fct_daily_prices"
+        " WHERE symbol = 'AAPL' AND session IN ('2005-02-25', '2005-02-28') ORDER BY session",
+    )
+    assert (before[0], after[0]) == (88.99, 44.86)
+    assert (before[1], after[1]) == (pytest.approx(44.495), pytest.approx(44.86))
+    assert after[2] == pytest.approx(0.00817, abs=1e-5)
 
 
 def test_second_run_finds_all_up_to_date_and_changes_nothing(sample: Platform) -> None:

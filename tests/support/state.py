@@ -71,7 +71,7 @@ def _digest(client: Any, table: str, clocks: bool) -> tuple[int, int]:
         ).result_rows
         if clocks or row[0] not in CLOCKS
     ]
-    values = ", ".join(f"toString({name})" for name in columns)
+    values = ", ".join(f"ifNull(toString({name}), 'NULL')" for name in columns)
     rows, digest = client.query(
         f"SELECT count(), sum(cityHash64({values})) FROM market.{table}"
     ).result_rows[0]

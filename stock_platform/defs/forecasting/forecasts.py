@@ -65,13 +65,10 @@ def forecasts(
         held = census(client, until)
     for week in weeks:
         context.add_asset_metadata(_week(report, week), partition_key=week.isoformat())
-    context.add_asset_metadata(
-        {
-            "rows_added": report.rows_added,
-            **fan,
-            _CENSUS: dg.MetadataValue.json({"until": until.isoformat(), **asdict(held)}),
-        }
-    )
+    left = dg.MetadataValue.json({"until": until.isoformat(), **asdict(held)})
+    context.add_asset_metadata({"rows_added": report.rows_added, _CENSUS: left})
+    # A picture is large and a range has hundreds of partitions: the newest one carries it.
+    context.add_asset_metadata(fan, partition_key=max(context.partition_keys))
 
 
 def _check_untouched(context: dg.AssetExecutionContext, client: "Client") -> None:
@@ -94,7 +91,7 @@ def _check_untouched(context: dg.AssetExecutionContext, client: "Client") -> Non
         " WHERE database = 'market' AND name = 'forecasts'"
     ).result_rows
     if not created or created[0][0] > until.timestamp():
-        context.log.warning(f"the ledger is new: what it held on {until:%Y-%m-%d} is not here")
+        context.log.warning("the ledger is new: what it held at %s is not here", until)
         return
     check_append_only(client, until, Census(**left))
 

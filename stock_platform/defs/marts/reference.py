@@ -32,9 +32,11 @@ def warehouse_reference(
     context: dg.AssetExecutionContext, platform: PlatformResource
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Bring the three tables up to date; an unchanged one is left untouched."""
+    from stock_platform.ml.ledger import create_tables
     from stock_platform.warehouse.reference import sync
 
     with platform.warehouse(context.run_id) as client:
+        create_tables(client)  # the accuracy marts read the ledger, also before its first row
         counts = sync(client, platform.lake(), platform.source())
     for table in _TABLES:
         yield dg.MaterializeResult(asset_key=table, metadata={"dagster/row_count": counts[table]})

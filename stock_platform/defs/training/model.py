@@ -5,7 +5,7 @@ Wiring only: fitting, walk-forward and the promotion rule are in `stock_platform
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -14,6 +14,9 @@ from stock_platform.defs.pictures import picture, table
 from stock_platform.defs.resources import PlatformResource
 from stock_platform.partitions import weekly
 from stock_platform.progress import reporter
+
+if TYPE_CHECKING:
+    from stock_platform.ml.training import TrainingReport
 
 _FEATURES = [dg.AssetKey("fct_features_daily"), dg.AssetKey("int_features_as_of")]
 
@@ -50,7 +53,6 @@ def week_ahead_model(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Train what serves the selected weeks; running it again adds nothing."""
     from stock_platform.ml.panel_reader import PanelReader
-    from stock_platform.ml.plots import walk_forward_plot
     from stock_platform.ml.registry import Registry
     from stock_platform.ml.training import train_weeks
 
@@ -69,17 +71,31 @@ def week_ahead_model(
     new = report.decisions.filter(pl.col("new")).height
     mlflow.set_tag("weeks", f"{min(weeks)} to {max(weeks)}")
     mlflow.log_metrics({"refits": report.decisions.height, "new_decisions": new})
-    metadata: dict[str, dg.MetadataValue | int] = {"refits": report.decisions.height}
-    if report.scores.height:
-        last = report.scores["refit_week"].max()
-        metadata["candidates_at_last_refit"] = table(
-            report.scores.filter(report.scores["refit_week"] == last)
-        )
-    for pool, rows in report.evaluation.items():
-        if rows.height:
-            metadata[f"walk_forward_{pool}"] = picture(walk_forward_plot(rows), "walk-forward")
-    yield dg.MaterializeResult(asset_key="week_ahead_model", metadata=metadata)
-    yield dg.MaterializeResult(
-        asset_key="promotions",
-        metadata={"rows_added": new, "decisions": table(report.decisions)},
+    _describe(context, report)
+    yield dg.MaterializeResult(asset_key="week_ahead_model")
+    yield dg.MaterializeResult(asset_key="promotions", metadata={"rows_added": new})
+
+
+def _describe(context: dg.AssetExecutionContext, report: "TrainingReport") -> None:
+    """Each refit on the partition of its week; the pictures, large, on the newest partition."""
+    from stock_platform.ml.plots import walk_forward_plot
+
+    keys = set(context.partition_keys)
+    for name, asset, rows in (
+        ("candidates", "week_ahead_model", report.scores),
+        ("decisions", "promotions", report.decisions),
+    ):
+        for part in rows.partition_by("refit_week") if rows.height else []:
+            key = str(part["refit_week"][0])
+            if key in keys:
+                context.add_asset_metadata({name: table(part)}, asset, partition_key=key)
+    newest = {
+        f"walk_forward_{pool}": picture(walk_forward_plot(rows), "walk-forward")
+        for pool, rows in report.evaluation.items()
+        if rows.height
+    }
+    context.add_asset_metadata(
+        newest | {"decisions": table(report.decisions)},
+        "week_ahead_model",
+        partition_key=max(keys),
     )

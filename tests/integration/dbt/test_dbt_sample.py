@@ -83,14 +83,14 @@ def test_again_without_news_nothing_changes_and_readers_see_no_gap(
                 seen.update(content(reader, "market", names).items())
             except Exception as error:  # noqa: BLE001
                 errors.append(error)
-            stop.wait(0.05)
+            stop.wait(0.1)
         reader.close()
 
     thread = threading.Thread(target=poll)
     thread.start()
     try:
         reference.sync(client, Lake.open(settings), get_source(settings))
-        done = plain_dbt.run(settings, "build", run_id="again")
+        done = plain_dbt.run(settings, "build")
     finally:
         stop.set()
         thread.join()
