@@ -84,7 +84,7 @@ def _check_untouched(context: dg.AssetExecutionContext, client: "Client") -> Non
     recorded = materialization.metadata.get(_CENSUS) if materialization else None
     if recorded is None:
         return
-    left = dict(recorded.value)  # type: ignore[arg-type]
+    left = dict(recorded.value)
     until = datetime.fromisoformat(str(left.pop("until")))
     created = client.query(
         "SELECT toUnixTimestamp(metadata_modification_time) FROM system.tables"
