@@ -13,7 +13,7 @@ import pytest
 from tests.support import state
 from tests.support.platform import Platform
 
-pytestmark = pytest.mark.xdist_group("kill")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SMALL = {
     "STOCK_PLATFORM_SOURCE": "simulated",
@@ -31,11 +31,8 @@ def test_killed_in_every_stage_ends_as_an_undisturbed_run(tmp_path: Path) -> Non
         calm.run()
         for stage in STAGES:
             rough.kill_when(rough.start("stock-platform", "run"), stage, seconds=1.5)
-            warehouse = rough.start("stock-platform", "run")
-            killed = kill_warehouse_when(rough, warehouse, stage)
-            assert not killed or warehouse.returncode != 0, "an outage must never turn green"
-        last = rough.run()
-        assert last.returncode == 0
+            kill_warehouse_when(rough, rough.start("stock-platform", "run"), stage)
+        rough.run()
         rows, expected = state.lake_rows(rough), state.lake_rows(calm)
         assert rows.keys() == expected.keys()
         for dataset, frame in expected.items():
@@ -46,15 +43,20 @@ def test_killed_in_every_stage_ends_as_an_undisturbed_run(tmp_path: Path) -> Non
         calm.down()
 
 
-def kill_warehouse_when(platform: Platform, process: subprocess.Popen[str], stage: str) -> bool:
-    """`kill -9` the warehouse as `stage` begins, let the run end; False if it was done by then."""
+def kill_warehouse_when(platform: Platform, process: subprocess.Popen[str], stage: str) -> None:
+    """`kill -9` the warehouse as `stage` begins and let the run end.
+
+    It either says what went away or has the whole stage done with a warehouse started anew.
+    """
     assert process.stderr is not None
     killed = False
+    printed = []
     for line in process.stderr:
+        printed.append(line)
         if not killed and line.startswith(f"{stage}:") and "up to date" not in line:
             pid = platform.warehouse_pid()
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
             killed = True
     process.communicate()
-    return killed
+    assert process.returncode == 0 or any(line.startswith("error: ") for line in printed)

@@ -10,8 +10,6 @@ from stock_platform.warehouse.local import ensure_running
 from tests.support import state
 from tests.support.platform import Platform
 
-pytestmark = pytest.mark.xdist_group("sample")
-
 LONG = ("AAPL", "GOOG", "IBM", "MSFT")
 
 
