@@ -23,9 +23,10 @@ from stock_platform.errors import PlatformError
 from stock_platform.partitions import days, monday, weeks
 from stock_platform.settings import PROJECT_ROOT, Settings
 
-INPUTS_TAG = "stock_platform/inputs"
-OUTPUTS_TAG = "stock_platform/outputs"
-PID_TAG = "stock_platform/pid"
+INPUTS_TAG = ".dagster/stock_platform/inputs"
+OUTPUTS_TAG = ".dagster/stock_platform/outputs"
+PID_TAG = ".dagster/stock_platform/pid"
+"""Tags of our runs; Dagster's pages leave out those that begin with `.dagster/`."""
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 

@@ -30,6 +30,9 @@ FLAGS = [
     "--disable-sync",
 ]
 
+# MLflow's page asks who is logged in; without its optional user management the answer is 404.
+NO_USERS = "/mlflow/users/current"
+
 
 @dataclass
 class Seen:
@@ -47,7 +50,7 @@ class Seen:
 
     def _response(self, response: Response) -> None:
         self.requests += 1
-        if response.status >= 400 and "127.0.0.1" in response.url:
+        if response.status >= 400 and not response.url.endswith(NO_USERS):
             self.failures.append(f"{response.status} {response.url}")
 
     def shot(self, page: Page, name: str) -> None:
