@@ -12,6 +12,7 @@ from tests.support.platform import Platform
 
 CLOCKS = (
     "known_at",
+    "actual_known_at",
     "available_at",
     "issued_at",
     "decided_at",
@@ -19,8 +20,9 @@ CLOCKS = (
     "lake_snapshot_ids",
     "object_path",
     "path",
+    "actor",
 )
-"""Columns that tell when or where something ran: two homes differ in them, one home must not."""
+"""Columns that tell when, where or in which run: two homes differ in them, one home must not."""
 
 
 def lake_objects(platform: Platform) -> dict[str, str]:
