@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stock_platform.errors import PlatformError
@@ -87,10 +87,13 @@ class Settings(BaseSettings):
     backtest_weeks: Annotated[int, Field(ge=1)] = 260
     """How many of the last weeks of a source `stock-platform run` forecasts."""
 
-    @field_validator("home", "universe", "files_path")
+    @field_validator("home", "universe", "files_path", mode="before")
     @classmethod
-    def _absolute(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser().resolve()
+    def _absolute(cls, value: object, info: ValidationInfo) -> object:
+        """A relative path is of the project's folder, whichever folder a process runs in."""
+        if value in (None, ""):
+            return cls.model_fields[str(info.field_name)].default
+        return (PROJECT_ROOT / Path(str(value)).expanduser()).resolve()
 
     @property
     def lake_root(self) -> str:

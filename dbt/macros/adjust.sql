@@ -112,7 +112,13 @@ FROM (
 (
     SELECT * EXCEPT (object_path)
     FROM {{ ref('stg_equity_prices') }}
-    WHERE source = '{{ active_source() }}' AND finality = 'final'
+    WHERE
+        source = '{{ active_source() }}'
+        AND finality = 'final'
+        -- The lake keeps what left the universe; the marts describe what is in it.
+        AND instrument_id IN (
+            SELECT instrument_id FROM {{ source('platform', 'reference_instruments') }}
+        )
 )
 {%- endset -%}
 {%- set known_actions -%}

@@ -2,7 +2,7 @@
     features: what models read, from adjusted bars (the output of macros/adjust.sql).
 
     Every window ends at its own row: a feature of session t uses no bar after t, which
-    tests/integration/dbt/test_prefix.py proves on every row. A feature is NULL until its window is
+    tests/integration/dbt/test_dbt_prefix.py proves on every row. A feature is NULL until its window is
     full. Windows count the instrument's own bars, not calendar days. Used by the table
     fct_features_daily and by the parameterised view int_features_as_of.
 

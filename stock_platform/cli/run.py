@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
             _print_table(rows, refusals, settings)
 
 
-LOG_WIDTH = 110
+LOG_WIDTH = 140
 """Columns of the table where the output is no terminal."""
 
 COLUMNS: dict[str, Literal["left", "right"]] = {
@@ -66,14 +66,19 @@ SELECT f.symbol AS symbol, f.currency AS currency, f.model_name AS model,
        a.forecasts AS scored, a.skill AS skill
 FROM market.forecasts AS f
 LEFT JOIN (
-    SELECT instrument_id, count() AS forecasts,
+    SELECT instrument_id, kind, backtest_name, count() AS forecasts,
            1 - avg(pinball_loss) / avg(baseline_pinball_loss) AS skill
     FROM market.fct_forecast_accuracy
     WHERE horizon = 5
-    GROUP BY instrument_id
+    GROUP BY instrument_id, kind, backtest_name
 ) AS a ON a.instrument_id = f.instrument_id
+    AND a.kind = f.kind AND a.backtest_name = f.backtest_name
 WHERE f.source = {source:String} AND f.role = 'champion' AND f.horizon = 5
-ORDER BY f.origin_session DESC, f.issued_at DESC
+-- After a rollback the week may hold two models' rows: the one that speaks now comes first.
+ORDER BY f.origin_session DESC, f.model_digest IN (
+    SELECT argMax(model_digest, (data_as_of, decided_at, decision_id))
+    FROM market.promotions WHERE source = {source:String} GROUP BY pool
+) DESC, f.issued_at DESC
 LIMIT 1 BY f.instrument_id
 """
 
@@ -95,11 +100,13 @@ def _print_table(
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH, highlight=False)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
     console.print("\n[bold]Price five sessions ahead[/bold]")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, justify in COLUMNS.items():
-        table.add_column(column, justify=justify, no_wrap=True)
+        table.add_column(column, justify=justify, no_wrap=column != "model", overflow="fold")
     for row in rows:
         table.add_row(
             row["symbol"],

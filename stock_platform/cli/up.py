@@ -63,7 +63,7 @@ def serve(settings: Settings) -> None:
         Supervisor(
             services_of(settings, with_warehouse=not reused),
             record(settings),
-            environment(),
+            environment(settings),
             PROJECT_ROOT,
         ).run(_reused_warehouse_watch(settings) if reused else lambda: None)
 
@@ -80,7 +80,7 @@ def prepare_dagster(settings: Settings) -> None:
     made = subprocess.run(
         [sys.executable, "-c", code],
         cwd=PROJECT_ROOT,
-        env=environment(),
+        env=environment(settings),
         capture_output=True,
         text=True,
         check=False,
@@ -89,9 +89,11 @@ def prepare_dagster(settings: Settings) -> None:
         raise PlatformError(f"Dagster can't create its databases:\n{made.stderr.strip()}")
 
 
-def environment() -> dict[str, str]:
+def environment(settings: Settings) -> dict[str, str]:
     """The environment of the services: ours, with what they need where it is not set."""
     return {
+        # Not on its command line, where anybody on the machine could read a password in it.
+        "MLFLOW_BACKEND_STORE_URI": settings.mlflow_tracking,
         "DAGSTER_HOME": str(PROJECT_ROOT),
         "PYTHONUNBUFFERED": "1",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # nothing here uses its job queue
@@ -123,7 +125,7 @@ def services_of(settings: Settings, *, with_warehouse: bool) -> "Sequence[Servic
         address = _loopback(settings.mlflow_port)
         command = [python, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"]
         command += ["--port", str(settings.mlflow_port)]
-        command += ["--backend-store-uri", settings.mlflow_tracking, "--no-serve-artifacts"]
+        command += ["--no-serve-artifacts"]
         command += ["--default-artifact-root", f"{settings.lake_root}/mlflow"]
         command += ["--uvicorn-opts", "--log-level warning"]
         found.append(Service("mlflow", command, "MLflow", address, f"{address}/health"))

@@ -1,7 +1,8 @@
 """Every job, schedule and sensor of the platform.
 
-A job per partitions definition, so that `dagster job execute --partition-range` works on each. The
-schedules are off until somebody turns them on: the packaged sample has no tomorrow.
+A job per partitions definition, so that one run can take a range of each: `dagster job execute`
+with the range's two tags, or a backfill. The schedules are off until somebody turns them on: the
+packaged sample has no tomorrow.
 """
 
 import dagster as dg

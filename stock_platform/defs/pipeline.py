@@ -6,6 +6,7 @@ its stage runs again: every asset is idempotent.
 """
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +23,16 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from stock_platform.errors import PlatformError
 from stock_platform.partitions import days, monday, weeks
 from stock_platform.settings import PROJECT_ROOT, Settings
+from stock_platform.warehouse.client import connect
 
 INPUTS_TAG = ".dagster/stock_platform/inputs"
 OUTPUTS_TAG = ".dagster/stock_platform/outputs"
 PID_TAG = ".dagster/stock_platform/pid"
 """Tags of our runs; Dagster's pages leave out those that begin with `.dagster/`."""
+_ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+RUNS_LOOKED_AT = 50
+"""How far back a run that recorded its inputs is looked for."""
+
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 
@@ -62,9 +68,11 @@ def run_pipeline(settings: Settings) -> dict[str, str]:
     with _one_at_a_time(settings.home), DagsterInstance.get() as instance:
         _fail_orphans(instance)
         repository = ReconstructableRepository.for_module("stock_platform.definitions", "defs")
-        for stage in _stages(settings):
+        connect(settings).close()  # a wrong password is told now, not after the first stage
+        stages = list(_stages(settings))
+        for stage in stages:
             _bring_up_to_date(stage, instance, repository, settings.home / "run.log")
-        return _refusals(instance)
+        return _refusals(stages[-2], instance)
 
 
 def _stages(settings: Settings) -> Iterator[Stage]:
@@ -76,6 +84,7 @@ def _stages(settings: Settings) -> Iterator[Stage]:
     package = PROJECT_ROOT / "stock_platform"
     loading = _digest_of(package / "sources", package / "lake", package / "calendars.py")
     models = _digest_of(PROJECT_ROOT / "dbt" / "models", PROJECT_ROOT / "dbt" / "macros")
+    reference = _digest_of(package / "warehouse" / "reference.py", package / "calendars.py")
     forecasting = _digest_of(package / "ml")
 
     def lake() -> str:
@@ -97,7 +106,7 @@ def _stages(settings: Settings) -> Iterator[Stage]:
         job="build_marts",
         asset=dg.AssetKey("fct_features_daily"),
         partitions=None,
-        inputs=lambda: _digest(lake(), models),
+        inputs=lambda: _digest(lake(), models, source.instruments(), reference),
         outputs=rows("int_daily_prices", "fct_features_daily", "dim_session", "dim_instrument"),
     )
     yield Stage(
@@ -159,8 +168,9 @@ def _missing(stage: Stage, instance: DagsterInstance) -> list[str]:
 
 def _recorded(stage: Stage, instance: DagsterInstance) -> tuple[str | None, str | None]:
     succeeded = RunsFilter(job_name=stage.job, statuses=[DagsterRunStatus.SUCCESS])
-    for run in instance.get_runs(succeeded, limit=1):
-        return run.tags.get(INPUTS_TAG), run.tags.get(OUTPUTS_TAG)
+    for run in instance.get_runs(succeeded, limit=RUNS_LOOKED_AT):
+        if OUTPUTS_TAG in run.tags:  # one started by hand recorded nothing
+            return run.tags.get(INPUTS_TAG), run.tags[OUTPUTS_TAG]
     return None, None
 
 
@@ -172,14 +182,12 @@ def _failure(result: dg.JobExecutionResult) -> str:
             messages.append((error.cause or error).message.strip())
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            if not check.passed:
+            if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
                 messages.append(f"check {check.check_name} of {check.asset_key.to_user_string()}")
-    return "; ".join(dict.fromkeys(messages)) or "see its log"
+    return _ANSI_COLOUR.sub("", "; ".join(dict.fromkeys(messages))) or "see its log"
 
 
 def _rows(settings: Settings, tables: tuple[str, ...]) -> list[tuple[str, int]]:
-    from stock_platform.warehouse.client import connect
-
     client = connect(settings)
     try:
         return sorted(
@@ -194,11 +202,13 @@ def _rows(settings: Settings, tables: tuple[str, ...]) -> list[tuple[str, int]]:
         client.close()
 
 
-def _refusals(instance: DagsterInstance) -> dict[str, str]:
-    event = instance.get_latest_materialization_event(dg.AssetKey("forecasts"))
-    if event is None or event.asset_materialization is None:
+def _refusals(stage: Stage, instance: DagsterInstance) -> dict[str, str]:
+    """What the newest week's materialization says it did not forecast."""
+    newest = dg.AssetRecordsFilter(stage.asset, asset_partitions=(stage.partitions or [])[-1:])
+    materialized = instance.fetch_materializations(newest, limit=1).records
+    if not materialized or materialized[0].asset_materialization is None:
         return {}
-    refusals = event.asset_materialization.metadata.get("refusals")
+    refusals = materialized[0].asset_materialization.metadata.get("refusals")
     return dict(refusals.value) if refusals else {}  # type: ignore[arg-type]
 
 

@@ -87,6 +87,8 @@ def query(
     with connect(lake, settings, at=at, clock=clock) as connection:
         try:
             answer = connection.execute(sql)
+            if answer is None or answer.description is None:
+                raise QueryError("there is no statement in it: try SELECT * FROM equity_prices")
             return [column[0] for column in answer.description], answer.fetchall()
         except duckdb.Error as error:
             raise QueryError(f"{error} (tables: {', '.join(DATASETS)})") from error

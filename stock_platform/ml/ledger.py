@@ -178,7 +178,7 @@ def census(client: Any, until: datetime) -> Census:
     Kept with a run's metadata it shows later whether anything was removed or altered.
     """
     rows = client.query(
-        "SELECT count(), toString(groupBitXor(sipHash64(forecast_id, issued_at, q50, mean))) "
+        "SELECT count(), toString(groupBitXor(sipHash64(*))) "
         "FROM market.forecasts WHERE issued_at < fromUnixTimestamp64Micro({at:Int64})",
         parameters={"at": int(until.timestamp() * 1e6)},
     ).result_rows

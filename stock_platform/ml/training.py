@@ -39,16 +39,16 @@ from stock_platform.ml.walk_forward import (
 )
 
 Progress = Callable[[str, int, int], None]
-DECISION_COLUMNS = [
-    "refit_week",
-    "pool",
-    "action",
-    "champion",
-    "champion_version",
-    "challenger",
-    "reason",
-    "new",
-]
+DECISION_COLUMNS = {
+    "refit_week": pl.Date,
+    "pool": pl.String,
+    "action": pl.String,
+    "champion": pl.String,
+    "champion_version": pl.Int64,
+    "challenger": pl.String,
+    "reason": pl.String,
+    "new": pl.Boolean,
+}
 
 
 @dataclass
@@ -62,9 +62,7 @@ class TrainingReport:
         skipped: refit weeks without data.
     """
 
-    decisions: pl.DataFrame = field(
-        default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(DECISION_COLUMNS, pl.String))
-    )
+    decisions: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DECISION_COLUMNS))
     scores: pl.DataFrame = field(default_factory=pl.DataFrame)
     evaluation: dict[str, pl.DataFrame] = field(default_factory=dict)
     skipped: list[date] = field(default_factory=list)

@@ -125,9 +125,11 @@ class SimulatedSource:
     @cached_property
     def _instruments(self) -> list[Instrument]:
         traits, days = self.market.traits, self._sessions
+        # Another seed or start is another market: in one lake the two must not share an instrument.
+        market = f"SIM-{self.seed}-{days[0]:%Y%m%d}"
         return [
             Instrument(
-                instrument_id=f"SIM:S{i:05d}",
+                instrument_id=f"{market}:S{i:05d}",
                 symbol=f"S{i:05d}",
                 name=f"Simulated share {i}",
                 asset_class="equity",

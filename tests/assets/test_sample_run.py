@@ -84,11 +84,14 @@ def test_second_run_finds_all_up_to_date_and_changes_nothing(sample: Platform) -
     "command",
     [
         ["asset", "materialize", "--select", "raw/sample", "--partition", "2005-02-28"],
-        ["asset", "materialize", "--select", "raw/sample", "--partition-range",
-         "2012-01-01...2012-12-31"],
+        ["job", "execute", "-j", "ingest", "--tags", json.dumps(
+            {"dagster/asset_partition_range_start": "2012-01-01",
+             "dagster/asset_partition_range_end": "2012-12-31"})],
         ["job", "execute", "-j", "build_marts"],
         ["asset", "materialize", "--select", "week_ahead_model,promotions,forecasts",
          "--partition", "2012-06-04"],
+        ["asset", "materialize", "--select", "week_ahead_model,promotions,forecasts",
+         "--partition", "2000-06-05"],
         ["asset", "materialize", "--select", "forecasts",
          "--partition-range", "2012-10-01...2012-12-31"],
         ["job", "execute", "-j", "score_forecasts"],
@@ -111,6 +114,11 @@ def test_published_forecast_is_reproduced_from_its_row(sample: Platform) -> None
         " ORDER BY cityHash64(forecast_id) LIMIT 1",
     )[0]
     sample.command("stock-platform", "reproduce", str(forecast_id))
+
+
+def test_a_week_that_was_materialized_last_is_not_taken_for_the_newest(sample: Platform) -> None:
+    again = sample.run()
+    assert "FB (history_too_short: 196 bars" in again.stdout
 
 
 def test_json_output_holds_the_table(sample: Platform) -> None:

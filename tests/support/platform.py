@@ -98,14 +98,16 @@ class Platform:
         return int(json.loads(state.read_text())["pid"]) if state.exists() else None
 
     def kill_when(self, process: subprocess.Popen[str], stage: str, seconds: float) -> None:
-        """`kill -9` the process `seconds` after it announces `stage`."""
+        """`kill -9` the process `seconds` after it begins `stage`, in which it must still be."""
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith(f"{stage}:"):
+                assert "up to date" not in line, f"{stage} was finished before it could be killed"
                 break
         else:
             raise AssertionError(f"the run ended without reaching {stage}")
         time.sleep(seconds)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.send_signal(signal.SIGKILL)
+        printed = process.communicate()[1]
+        assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+        assert f"{stage}: done" not in printed, f"{stage} ended before it could be killed"

@@ -12,7 +12,7 @@ from stock_platform.defs.resources import PlatformResource
 def beats_the_random_walk(
     context: dg.AssetCheckExecutionContext, platform: PlatformResource
 ) -> dg.AssetCheckResult:
-    """Skill over all scored five-session forecasts of the active source, weeks as the sample."""
+    """Skill over the scored five-session forecasts of the source's backtest, weeks as sample."""
     import numpy as np
 
     from stock_platform.ml.metrics import newey_west_t
@@ -22,9 +22,10 @@ def beats_the_random_walk(
             """
             SELECT avg(pinball_loss), avg(baseline_pinball_loss)
             FROM market.fct_forecast_accuracy
-            WHERE horizon = 5
+            WHERE horizon = 5 AND kind = 'backtest' AND backtest_name = {source:String}
             GROUP BY toMonday(origin_session) ORDER BY toMonday(origin_session)
-            """
+            """,
+            parameters={"source": platform.settings.source},
         ).result_rows
     if not weeks:
         return dg.AssetCheckResult(

@@ -26,6 +26,8 @@ def action(session: date, kind: str, value: float, **other: object) -> dict[str,
 
 
 def factors(project: Project) -> dict[date, tuple[float, float, float]]:
+    if not project.value("SELECT count() FROM reference_instruments"):
+        project.client.command("INSERT INTO reference_instruments (instrument_id) VALUES ('A')")
     models = "stg_equity_prices stg_corporate_actions int_daily_prices"
     assert project.dbt("run", "--select", models)[1] == {}
     rows = project.rows(
