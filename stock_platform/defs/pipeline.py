@@ -33,6 +33,9 @@ _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 RUNS_LOOKED_AT = 50
 """How far back a run that recorded its inputs is looked for."""
 
+WEEKS_LOOKED_AT = 10
+"""How far back a week with an origin is looked for: a source may end in the middle of a week."""
+
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 
@@ -90,6 +93,9 @@ def _stages(settings: Settings) -> Iterator[Stage]:
     def lake() -> str:
         return _digest(settings.source, sorted(Lake.open(settings).snapshot_ids().items()))
 
+    def marts() -> str:
+        return _digest(lake(), models, source.instruments(), reference)
+
     def rows(*tables: str) -> Callable[[], str]:
         return lambda: _digest(_rows(settings, tables))
 
@@ -106,21 +112,21 @@ def _stages(settings: Settings) -> Iterator[Stage]:
         job="build_marts",
         asset=dg.AssetKey("fct_features_daily"),
         partitions=None,
-        inputs=lambda: _digest(lake(), models, source.instruments(), reference),
+        inputs=marts,
         outputs=rows("int_daily_prices", "fct_features_daily", "dim_session", "dim_instrument"),
     )
     yield Stage(
         job="forecast_week",
         asset=dg.AssetKey("forecasts"),
         partitions=weeks(start, last),
-        inputs=lambda: _digest(lake(), models, forecasting),
+        inputs=lambda: _digest(marts(), forecasting),
         outputs=rows(*ledger),
     )
     yield Stage(
         job="score_forecasts",
         asset=dg.AssetKey("agg_accuracy"),
         partitions=None,
-        inputs=lambda: _digest(lake(), models, _rows(settings, ledger)),
+        inputs=lambda: _digest(marts(), _rows(settings, ledger)),
         outputs=rows("fct_forecast_accuracy", "agg_accuracy"),
     )
 
@@ -203,13 +209,15 @@ def _rows(settings: Settings, tables: tuple[str, ...]) -> list[tuple[str, int]]:
 
 
 def _refusals(stage: Stage, instance: DagsterInstance) -> dict[str, str]:
-    """What the newest week's materialization says it did not forecast."""
-    newest = dg.AssetRecordsFilter(stage.asset, asset_partitions=(stage.partitions or [])[-1:])
-    materialized = instance.fetch_materializations(newest, limit=1).records
-    if not materialized or materialized[0].asset_materialization is None:
-        return {}
-    refusals = materialized[0].asset_materialization.metadata.get("refusals")
-    return dict(refusals.value) if refusals else {}  # type: ignore[arg-type]
+    """What was not forecast in the newest week that has an origin, with the reason."""
+    for key in reversed((stage.partitions or [])[-WEEKS_LOOKED_AT:]):
+        newest = dg.AssetRecordsFilter(stage.asset, asset_partitions=[key])
+        materialized = instance.fetch_materializations(newest, limit=1).records
+        event = materialized[0].asset_materialization if materialized else None
+        if event and "reason" not in event.metadata:
+            refusals = event.metadata.get("refusals")
+            return dict(refusals.value) if refusals else {}  # type: ignore[arg-type]
+    return {}
 
 
 def _fail_orphans(instance: DagsterInstance) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.support import state
 from tests.support.platform import Platform
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SMALL = {
     "STOCK_PLATFORM_SOURCE": "simulated",
