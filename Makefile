@@ -42,7 +42,7 @@ test-all: $(VENV)/.dev  ## the slow tests too (kill -9 in every stage); about ha
 	$(BIN)/python -m pytest -m "not browser" $(PYTEST_ARGS)
 
 test-browser: $(VENV)/.dev  ## the pages in Chromium; writes build/browser.json
-	$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 0 -m browser tests/browser $(PYTEST_ARGS)
 
 browser-deps:  ## what test-browser needs from the system (Debian, Ubuntu; needs root)
 	apt-get install -y --no-install-recommends chromium
