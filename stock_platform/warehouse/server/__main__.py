@@ -20,9 +20,12 @@ def main() -> int:
     parser.add_argument("--on-demand", action="store_true", help="its last user may stop it")
     parser.add_argument("--query-memory", type=_bytes, default=Limits.administrator)
     parser.add_argument("--reader-query-memory", type=_bytes, default=Limits.reader)
+    parser.add_argument("--reader-query-seconds", type=int, default=Limits.reader_seconds)
     parser.add_argument("--stop-seconds", type=int, default=STOP_SECONDS)
     arguments = parser.parse_args()
-    limits = Limits(arguments.query_memory, arguments.reader_query_memory)
+    limits = Limits(
+        arguments.query_memory, arguments.reader_query_memory, arguments.reader_query_seconds
+    )
     try:
         serve(
             arguments.directory,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from stock_platform.warehouse.server.body import Body, read_form
 from stock_platform.warehouse.server.engine import Engine
 from stock_platform.warehouse.server.errors import (
+    QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
     TOO_MANY_SIMULTANEOUS_QUERIES,
     UNKNOWN_EXCEPTION,
     ServerError,
@@ -33,6 +34,8 @@ from stock_platform.warehouse.server.worker import Worker
 log = logging.getLogger(__name__)
 
 MAX_QUERIES = 100
+RESERVED_QUERIES = 20
+"""Of these, kept free for the administrator: the platform's own work goes on."""
 
 
 class QueryEndpoint:
@@ -45,6 +48,7 @@ class QueryEndpoint:
         self.sessions = Sessions()
         self.pool = ThreadPoolExecutor(MAX_QUERIES, "query")
         self.running = 0
+        self.query_ids: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -56,12 +60,10 @@ class QueryEndpoint:
         query_id = url.get("query_id", "")
         self.running += 1
         try:
-            if self.running > MAX_QUERIES:
-                raise ServerError(
-                    TOO_MANY_SIMULTANEOUS_QUERIES,
-                    f"Too many simultaneous queries. Maximum: {MAX_QUERIES}",
-                )
+            self._admit(MAX_QUERIES)
             user = self.authenticator.check(*credentials(headers, url))
+            if user != ADMINISTRATOR:
+                self._admit(MAX_QUERIES - RESERVED_QUERIES)
             body = Body(receive, headers)
             files: dict[str, bytes] = {}
             if headers.get("content-type", "").startswith("multipart/form-data"):
@@ -72,7 +74,9 @@ class QueryEndpoint:
             guard = None if user == ADMINISTRATOR else self.guard
             limits = self.limits.settings(user)
             worker = Worker(self.engine, self.sessions, request, body, limits=limits, guard=guard)
-            await Exchange(self.engine, request, body, worker).answer(self.pool, headers, send)
+            exchange = Exchange(self.engine, request, body, worker, self.limits.seconds(user))
+            with self._named(query_id):
+                await exchange.answer(self.pool, headers, send)
         except ServerError as error:
             await self._refuse(error, query_id, scope, receive, send)
         except BrokenStreamError:
@@ -83,6 +87,25 @@ class QueryEndpoint:
             await self._refuse(problem, query_id, scope, receive, send)
         finally:
             self.running -= 1
+
+    def _admit(self, maximum: int) -> None:
+        if self.running > maximum:
+            raise ServerError(
+                TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries. Maximum: {maximum}"
+            )
+
+    @contextmanager
+    def _named(self, query_id: str) -> Iterator[None]:
+        if query_id in self.query_ids:
+            raise ServerError(
+                QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
+                f"Query with id = {query_id} is already running",
+            )
+        self.query_ids.add(query_id)
+        try:
+            yield
+        finally:
+            self.query_ids.remove(query_id)
 
     async def _refuse(
         self, error: ServerError, query_id: str, scope: Scope, receive: Receive, send: Send

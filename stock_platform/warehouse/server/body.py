@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, UploadFile
@@ -13,11 +13,13 @@ from starlette.types import Receive
 from stock_platform.warehouse.server.codecs import decoder
 from stock_platform.warehouse.server.errors import (
     BAD_ARGUMENTS,
+    QUERY_IS_TOO_LARGE,
     QUERY_WAS_CANCELLED,
     ServerError,
 )
 
-MAX_PART_BYTES = 256 << 20
+MAX_FORM_BYTES = 256 << 20
+"""A form is held in memory whole."""
 
 
 class Body:
@@ -26,6 +28,7 @@ class Body:
     def __init__(self, receive: Receive, headers: Headers) -> None:
         self._receive = receive
         self._decoder = decoder(headers.get("content-encoding", ""))
+        self._pieces: Iterator[bytes] = iter(())
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         self.gone = False
@@ -36,25 +39,36 @@ class Body:
         Raises:
             ServerError: the client went away or its encoding is broken.
         """
-        if self._ended.is_set():
-            return None
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            self.gone = True
-            raise ServerError(QUERY_WAS_CANCELLED, "Query was cancelled: the client went away")
-        piece = self._decoder.feed(message.get("body", b""))
-        if not message.get("more_body", False):
-            piece += self._decoder.finish()
-            self._ended.set()
-        return piece
+        while True:
+            piece = next(self._pieces, None)
+            if piece is not None:
+                return piece
+            if self._ended.is_set():
+                self._decoder.finish()
+                return None
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.gone = True
+                raise ServerError(QUERY_WAS_CANCELLED, "Query was cancelled: the client went away")
+            self._pieces = self._decoder.feed(message.get("body", b""))
+            if not message.get("more_body", False):
+                self._ended.set()
 
     def next_blocking(self) -> bytes | None:
         """`next` for a worker thread."""
         return asyncio.run_coroutine_threadsafe(self.next(), self._loop).result()
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """All pieces."""
+        """All pieces of a body that is to be held whole.
+
+        Raises:
+            ServerError: also when it is too large for that.
+        """
+        size = 0
         while (piece := await self.next()) is not None:
+            size += len(piece)
+            if size > MAX_FORM_BYTES:
+                raise ServerError(QUERY_IS_TOO_LARGE, f"The form is over {MAX_FORM_BYTES} bytes")
             yield piece
 
     async def disconnected(self) -> None:
@@ -80,7 +94,7 @@ async def read_form(body: Body, headers: Headers) -> Form:
         ServerError: it is malformed or a part is too large.
     """
     parser = MultiPartParser(
-        headers, body.stream(), max_files=100, max_fields=10_000, max_part_size=MAX_PART_BYTES
+        headers, body.stream(), max_files=100, max_fields=10_000, max_part_size=MAX_FORM_BYTES
     )
     try:
         form = await parser.parse()

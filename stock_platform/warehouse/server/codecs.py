@@ -6,6 +6,7 @@ ClickHouse's own block compression (`compress=1`) is not HTTP's and not here.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -19,8 +20,8 @@ with suppress(ImportError):
     import brotli  # type: ignore[import-untyped, no-redef, unused-ignore]
 
 
-class Codec(Protocol):
-    """One direction of one stream: feed pieces, then take what is left."""
+class Encoder(Protocol):
+    """Compresses one stream: feed pieces, then take what is left."""
 
     def feed(self, data: bytes) -> bytes:
         """What can be passed on after this piece."""
@@ -29,9 +30,24 @@ class Codec(Protocol):
         """What was still held back."""
 
 
+class Decoder(Protocol):
+    """Decompresses one stream, in pieces small enough to hold."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What this piece becomes, bit by bit."""
+
+    def finish(self) -> None:
+        """Raise when the stream is not complete."""
+
+
 _PREFERRED = ("lz4", "zstd", "gzip", *(["br"] if brotli else []), "deflate")
 _ERRORS = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError)
 """What the decompressors raise; lz4 has no exception of its own."""
+
+_SLICES = {"zstd": 1 << 10, "br": 1 << 4}
+_SLICE = 1 << 14
+"""Compressed bytes to expand at a time. A few bytes may stand for very many (zstd: 32 kB each, br:
+over 600 kB, gzip: 1 kB), and what they become is in memory at once: here up to about 40 MB."""
 
 
 def choose(accept: str) -> str | None:
@@ -44,7 +60,7 @@ def choose(accept: str) -> str | None:
     return next((name for name in _PREFERRED if name in offered), None)
 
 
-def encoder(name: str) -> Codec:
+def encoder(name: str) -> Encoder:
     """A compressor for one response."""
     if name == "lz4":
         return _Lz4Encoder(lz4.frame.LZ4FrameCompressor())
@@ -55,7 +71,7 @@ def encoder(name: str) -> Codec:
     return _ZlibLike(zlib.compressobj(3, zlib.DEFLATED, 31 if name == "gzip" else 15))
 
 
-def decoder(name: str) -> Codec:
+def decoder(name: str) -> Decoder:
     """A decompressor for one request body.
 
     Raises:
@@ -80,11 +96,11 @@ def decoder(name: str) -> Codec:
 
 
 class _Identity:
-    def feed(self, data: bytes) -> bytes:
-        return data
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        yield data
 
-    def finish(self) -> bytes:
-        return b""
+    def finish(self) -> None:
+        pass
 
 
 class _ZlibLike:
@@ -130,40 +146,44 @@ class _Checked:
     def __init__(self, stream: Any, name: str) -> None:
         self.stream, self.name, self.fed = stream, name, False
 
-    def feed(self, data: bytes) -> bytes:
-        out = b""
-        while data:
-            if self.stream.eof:
-                self.stream = decoder(self.name).stream  # type: ignore[attr-defined]
-            try:
-                out += self.stream.decompress(data)
-            except _ERRORS as error:
-                raise _broken(self.name, str(error)) from None
-            self.fed = True
-            data = (self.stream.unused_data or b"") if self.stream.eof else b""
-        return out
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for piece in _slices(data, self.name):
+            rest = piece
+            while rest:
+                if self.stream.eof:
+                    self.stream = decoder(self.name).stream  # type: ignore[attr-defined]
+                try:
+                    yield self.stream.decompress(rest)
+                except _ERRORS as error:
+                    raise _broken(self.name, str(error)) from None
+                self.fed = True
+                rest = (self.stream.unused_data or b"") if self.stream.eof else b""
 
-    def finish(self) -> bytes:
+    def finish(self) -> None:
         if self.fed and not self.stream.eof:
             raise _broken(self.name, "the stream is cut short")
-        return b""
 
 
 class _BrotliDecoder:
     def __init__(self, stream: Any) -> None:
         self.stream, self.fed = stream, False
 
-    def feed(self, data: bytes) -> bytes:
-        try:
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for piece in _slices(data, "br"):
             self.fed = True
-            return bytes(self.stream.process(data))
-        except brotli.error as error:
-            raise _broken("br", str(error)) from None
+            try:
+                yield bytes(self.stream.process(piece))
+            except brotli.error as error:
+                raise _broken("br", str(error)) from None
 
-    def finish(self) -> bytes:
+    def finish(self) -> None:
         if self.fed and not self.stream.is_finished():
             raise _broken("br", "the stream is cut short")
-        return b""
+
+
+def _slices(data: bytes, name: str) -> Iterator[bytes]:
+    size = _SLICES.get(name, _SLICE)
+    return (data[at : at + size] for at in range(0, len(data), size))
 
 
 def _broken(name: str, why: str) -> ServerError:

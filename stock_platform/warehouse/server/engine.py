@@ -12,7 +12,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from stock_platform.warehouse.server.errors import UNKNOWN_SETTING, ServerError, from_engine
+from stock_platform.warehouse.server.errors import (
+    UNKNOWN_FORMAT,
+    UNKNOWN_SETTING,
+    ServerError,
+    from_engine,
+)
 from stock_platform.warehouse.server.roles import CONFIGURATION, write_configuration
 
 DATA = "data"
@@ -25,6 +30,7 @@ that the caller's `log_comment` stays as the caller gave it."""
 CALLERS_QUERY_ID = f"substring(Settings['{TAG_SETTING}'], 33)"
 """SQL for the id a caller gave its query: the engine's own `query_id` is another."""
 
+_FORMAT_NAME = re.compile(r"[A-Za-z0-9_]+")
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 
@@ -41,6 +47,17 @@ def literal(value: str) -> str:
 def identifier(name: str) -> str:
     """A quoted ClickHouse identifier."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def format_name(name: str) -> str:
+    """The name of a format, which goes into statements unquoted.
+
+    Raises:
+        ServerError: it is no name at all.
+    """
+    if not _FORMAT_NAME.fullmatch(name):
+        raise ServerError(UNKNOWN_FORMAT, f"Unknown format {name}")
+    return name
 
 
 class Connection:
@@ -63,13 +80,17 @@ class Connection:
 
         try:
             return self._inner.query(sql, fmt, params=params or {})
+        except UnicodeDecodeError as error:
+            # The engine's message quotes a query that isn't UTF-8.
+            message = bytes(error.object).decode("utf-8", "surrogateescape")
+            raise from_engine(RuntimeError(message)) from None
         except ChdbError as error:
             raise from_engine(error) from None
 
     def insert(self, sql: bytes, fmt: str) -> Any:
         """Begin an INSERT whose data is appended piece by piece."""
         try:
-            return self._inner.send_insert(sql, fmt)
+            return self._inner.send_insert(sql, format_name(fmt))
         except RuntimeError as error:
             raise from_engine(error) from None
 
@@ -81,7 +102,7 @@ class Connection:
     def use(self, database: str) -> None:
         """Make a database the current one."""
         if database != self.database:
-            self.run(b"USE " + identifier(database).encode())
+            self.run(b"USE " + identifier(database).encode("utf-8", "surrogateescape"))
             self.database = database
 
     def set(self, settings: dict[str, str]) -> None:

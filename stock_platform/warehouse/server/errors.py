@@ -21,6 +21,7 @@ INVALID_SESSION_TIMEOUT = 374
 QUERY_WAS_CANCELLED = 394
 ACCESS_DENIED = 497
 AUTHENTICATION_FAILED = 516
+TIMEOUT_EXCEEDED = 159
 TOO_MANY_SIMULTANEOUS_QUERIES = 202
 QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING = 216
 ABORTED = 236
@@ -34,7 +35,7 @@ NAMES = {
 _MESSAGE = re.compile(
     r"Code: (\d+)\. (?:DB::\w*Exception|Coordination::Exception): (.*)", re.DOTALL
 )
-_NAME_AT_END = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*$")
+_NAME_AT_END = re.compile(r"\(([A-Z][A-Z0-9_]+)\)(?:\s*\(version [^()]*\))?\.?\s*$")
 
 # ClickHouse's own table (exceptionCodeToHTTPStatus in src/Server/HTTP).
 _STATUS = {
@@ -60,10 +61,11 @@ class ServerError(Exception):
         self.name = name or NAMES.get(code, "UNKNOWN_EXCEPTION")
         self.status = status or _STATUS.get(code, 500)
 
-    def body(self, version: str) -> str:
-        """The text a client receives, ending in a newline."""
+    def body(self, version: str) -> bytes:
+        """The text a client receives, ending in a newline; it may quote bytes that aren't UTF-8."""
         text = self.text if self.text.endswith((".", "!", "?")) else self.text + "."
-        return f"Code: {self.code}. DB::Exception: {text} ({self.name}) (version {version})\n"
+        message = f"Code: {self.code}. DB::Exception: {text} ({self.name}) (version {version})\n"
+        return message.encode("utf-8", "surrogateescape")
 
 
 def from_engine(error: Exception) -> ServerError:
@@ -77,5 +79,4 @@ def from_engine(error: Exception) -> ServerError:
     name = ""
     while match := _NAME_AT_END.search(text):
         name, text = match[1], text[: match.start()].rstrip()
-        text = re.sub(r"\s*\(version [^()]*\)\.?$", "", text)
     return ServerError(code, text, name)

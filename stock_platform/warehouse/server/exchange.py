@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import secrets
 import string
 import tempfile
@@ -20,7 +21,7 @@ from starlette.types import Send
 from stock_platform.warehouse.server import codecs
 from stock_platform.warehouse.server.body import Body
 from stock_platform.warehouse.server.engine import Engine
-from stock_platform.warehouse.server.errors import ServerError
+from stock_platform.warehouse.server.errors import TIMEOUT_EXCEEDED, ServerError
 from stock_platform.warehouse.server.execution import Outcome
 from stock_platform.warehouse.server.request import Request
 from stock_platform.warehouse.server.response import content_type, exception_block, summary
@@ -31,18 +32,29 @@ log = logging.getLogger(__name__)
 FIRST_BYTES = 1 << 20
 """A result up to this size is answered whole: with its final summary, or a proper error status."""
 
+_UNPRINTABLE = re.compile(r"[^ -~]")
+"""What would end a header early or is not allowed in one."""
+
 Header = tuple[bytes, bytes]
 
 
 class Exchange:
     """Runs a request's query and sends the answer."""
 
-    def __init__(self, engine: Engine, request: Request, body: Body, worker: Worker) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        request: Request,
+        body: Body,
+        worker: Worker,
+        seconds: float | None = None,
+    ) -> None:
         self.engine, self.request, self.body, self.worker = engine, request, body, worker
+        self.seconds, self.started = seconds, False
         self.tag = "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
 
     async def answer(self, pool: ThreadPoolExecutor, headers: Headers, send: Send) -> None:
-        """Run to the end, whatever the client does.
+        """Run to the end or the time limit, whatever the client does.
 
         Raises:
             ServerError: the query failed before the first byte was sent.
@@ -57,9 +69,17 @@ class Exchange:
         reply = asyncio.create_task(self._reply(stream, work, headers, send))
         watch = asyncio.create_task(self.body.disconnected())
         try:
-            await asyncio.wait({reply, watch}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                {reply, watch}, timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED
+            )
             if reply.done():
                 reply.result()
+            elif not done and self.started:
+                raise BrokenStreamError
+            elif not done:
+                raise ServerError(
+                    TIMEOUT_EXCEEDED, f"Timeout exceeded: maximum: {self.seconds} seconds"
+                )
         finally:
             watch.cancel()
             reply.cancel()
@@ -121,6 +141,7 @@ class Exchange:
         await send({"type": "http.response.body", "body": tail, "more_body": False})
 
     async def _start(self, send: Send, outcome: Outcome | None, extra: list[Header]) -> None:
+        self.started = True
         fmt = outcome.format if outcome else self.worker.format
         headers = [
             (b"content-type", content_type(fmt).encode()),
@@ -142,7 +163,7 @@ def common_headers(engine: Engine, query_id: str) -> list[Header]:
     """Headers of every answer to a query, also of a refusal."""
     return [
         (b"x-clickhouse-server-display-name", engine.display_name.encode()),
-        (b"x-clickhouse-query-id", query_id.encode("ascii", "backslashreplace")),
+        (b"x-clickhouse-query-id", _UNPRINTABLE.sub("?", query_id).encode()),
         (b"x-clickhouse-timezone", engine.timezone.encode()),
     ]
 
@@ -162,7 +183,7 @@ async def _read_first(
     return held
 
 
-async def _send(send: Send, encoder: codecs.Codec | None, piece: bytes) -> None:
+async def _send(send: Send, encoder: codecs.Encoder | None, piece: bytes) -> None:
     if encoder is not None:
         piece = encoder.feed(piece)
     if piece:

@@ -13,7 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from stock_platform.warehouse.server.engine import CALLERS_QUERY_ID, Connection, identifier
+from stock_platform.warehouse.server.engine import (
+    CALLERS_QUERY_ID,
+    Connection,
+    format_name,
+    identifier,
+)
 from stock_platform.warehouse.server.errors import (
     QUERY_IS_TOO_LARGE,
     QUERY_WAS_CANCELLED,
@@ -22,6 +27,7 @@ from stock_platform.warehouse.server.errors import (
     ServerError,
     from_engine,
 )
+from stock_platform.warehouse.server.external import create_table
 from stock_platform.warehouse.server.guard import ReaderGuard
 from stock_platform.warehouse.server.request import Request
 from stock_platform.warehouse.server.statement import (
@@ -33,7 +39,8 @@ from stock_platform.warehouse.server.statement import (
     parse_statement,
 )
 
-MAX_TEXT_BYTES = 64 << 20
+MAX_TEXT_BYTES = 1 << 20
+"""Of a statement without data; reading its tokens takes some 300 times as much memory."""
 
 
 @dataclass
@@ -110,7 +117,7 @@ class Execution:
         self._allow(kind, statement)
         self._check_cancelled()
 
-        fmt = statement.format or self.request.default_format or DEFAULT_FORMAT
+        fmt = format_name(statement.format or self.request.default_format or DEFAULT_FORMAT)
         self.format = fmt
         if statement.plain or kind != "READ_ONLY":
             if statement.head == "SHOW":
@@ -162,8 +169,9 @@ class Execution:
 
     def _insert_selected(self, insert: InsertData, data: bytes, complete: bool) -> Outcome:
         """`INSERT ... SELECT ... FROM input(...)`, which the engine would answer with no rows."""
-        table = identifier(f"input_{uuid.uuid4().hex}")
-        self.connection.run(f"CREATE TEMPORARY TABLE {table} ({insert.structure})".encode())
+        name = f"input_{uuid.uuid4().hex}"
+        table = identifier(name)
+        create_table(self.connection, name, insert.structure)
         self._append(f"INSERT INTO {table}".encode(), insert.format, data, complete)
         try:
             return self._statement(parse_statement(insert.selecting_from(table)))

@@ -89,7 +89,8 @@ _SYSTEM_TABLES = frozenset(
         "zeros_mt",
     }
 )
-"""Tables of `system` without other users' queries, errors, paths or credentials."""
+"""Tables of `system` without other users' queries, errors or credentials; the only paths they show
+are those of the warehouse's own data."""
 
 _TABLE_FUNCTIONS = frozenset(
     {
@@ -153,6 +154,7 @@ _LIFTING = frozenset(
 _LIFTING_PREFIXES = (
     "max_memory_usage",
     "memory_",
+    "param_",
     "format_template_",
     "format_schema_",
     "ai_function_",
@@ -160,7 +162,8 @@ _LIFTING_PREFIXES = (
 )
 
 _NODE = re.compile(
-    r"^ *(Function|Identifier|TableIdentifier) (.+?)(?: \(alias .*\))?(?: \(children \d+\))?$",
+    # An alias may hold anything, also line breaks.
+    r"^ *(Function|Identifier|TableIdentifier) (.+?)(?: \((?:alias|children) .*)?$",
     re.MULTILINE,
 )
 
@@ -203,6 +206,8 @@ class ReaderGuard:
         if head == "SET":
             if len(found) < 3 or found[2].text != "=":
                 raise _denied("SET of anything but settings")
+        elif head in ("SHOW", "USE") and any(token.text in "({" for token in found):
+            raise _denied(f"an expression or a parameter in {head}, which hides a name")
         elif head == "USE":
             _check_database(found[-1].name)
         elif head == "SHOW":
@@ -216,6 +221,8 @@ class ReaderGuard:
         names = [token.name if token.kind in ("word", "quoted") else "" for token in found]
         for at, name in enumerate(names):
             after = found[at + 1].text if at + 1 < len(found) else ""
+            if name.lower() == _READS_FILES and (at == 0 or found[at - 1].text != "."):
+                raise _denied(f"the function {name}")
             if name.lower() == "system":
                 known = after == "." and at + 2 < len(found)
                 _check_system(found[at + 2].name if known else "")

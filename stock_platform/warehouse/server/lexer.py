@@ -12,7 +12,7 @@ _TOKEN = re.compile(
     r"""
     (?P<space>[\s\u200b-\u200d\u2060\ufeff]++)
   | (?P<comment>--[^\n]*+|\#(?=[\x20!])[^\n]*+|/\*.*?(?:\*/|\Z))
-  | (?P<heredoc>\$(?P<tag>\w*+)\$.*?\$(?P=tag)\$)
+  | (?P<heredoc>\$\w*+\$)
   | (?P<string>'(?:[^'\\]++|\\.|'')*+(?:'|\Z)|\u2018[^\u2019]*+(?:\u2019|\Z))
   | (?P<quoted>"(?:[^"\\]++|\\.|"")*+(?:"|\Z)
               |`(?:[^`\\]++|\\.|``)*+(?:`|\Z)
@@ -23,6 +23,8 @@ _TOKEN = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
+_HEREDOC_MARK = re.compile(r"(?=(\$\w*+\$))")
+_WORD_AT_DOLLAR = re.compile(r"[$][A-Za-z0-9_$]*+")
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "0": "\0", "a": "\a", "v": "\v"}
 
 
@@ -53,9 +55,18 @@ class Token:
 
 def tokens(text: str) -> list[Token]:
     """Every token of the text except white space and comments."""
+    # Known beforehand, or every mark that nothing closes would cost a search to the text's end.
+    last = {match[1]: match.start() for match in _HEREDOC_MARK.finditer(text)}
     found = []
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup
+    at = 0
+    while match := _TOKEN.match(text, at):
+        kind, begin, at = match.lastgroup, *match.span()
+        if kind == "heredoc":
+            mark = match[0]
+            if last[mark] >= at:
+                at = text.index(mark, at) + len(mark)
+            elif word := _WORD_AT_DOLLAR.match(text, begin):
+                kind, at = "word", word.end()
         if kind not in ("space", "comment") and kind is not None:
-            found.append(Token(kind, match[0], match.start(), match.end()))
+            found.append(Token(kind, text[begin:at], begin, at))
     return found

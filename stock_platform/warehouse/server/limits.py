@@ -1,4 +1,4 @@
-"""What every query starts with: memory it may use, and settings that make the engine a server."""
+"""What every query starts with: its memory and time, and settings that make the engine a server."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ _AS_A_SERVER = {"implicit_select": "0", "allow_introspection_functions": "0"}
 
 @dataclass(frozen=True)
 class Limits:
-    """Memory one query may use, in bytes."""
+    """Memory one query may use, in bytes; seconds one of the reader's may take."""
 
     administrator: int = 4 << 30
     reader: int = 2 << 30
+    reader_seconds: int = 600
+
+    def seconds(self, user: str) -> int | None:
+        """How long a query may take until its last byte is sent; None for any time."""
+        return None if user == ADMINISTRATOR else self.reader_seconds
 
     def settings(self, user: str) -> dict[str, str]:
         """The engine settings a user's queries start with."""

@@ -168,7 +168,7 @@ def build(
         if name in described:
             continue
         if name.startswith("param_"):
-            request.params[name.removeprefix("param_")] = value
+            request.params[name.removeprefix("param_")] = _utf8(name, value)
         elif name not in TRANSPORT:
             request.settings[name] = value
     return request
@@ -176,6 +176,13 @@ def build(
 
 def _decode(text: bytes) -> str:
     return unquote_to_bytes(text.replace(b"+", b" ")).decode("utf-8", "surrogateescape")
+
+
+def _utf8(name: str, value: str) -> str:
+    """The value as it is: the engine takes text only, and replacing bytes would change the data."""
+    if any("\udc80" <= character <= "\udcff" for character in value):
+        raise ServerError(BAD_ARGUMENTS, f"The value of {name} is not UTF-8")
+    return value
 
 
 def _flag(url: dict[str, str], name: str) -> bool:

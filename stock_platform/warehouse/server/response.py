@@ -53,7 +53,7 @@ def summary(outcome: Outcome | None) -> str:
 
 def exception_block(error: ServerError, tag: str, version: str) -> bytes:
     """What ends a streamed body whose query failed after its first bytes were sent."""
-    message = error.body(version).encode("utf-8", "replace")
+    message = error.body(version)
     mark = tag.encode()
     return b"\r\n__exception__\r\n%s\r\n%s%d %s\r\n__exception__\r\n" % (
         mark,

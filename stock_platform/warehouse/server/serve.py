@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 
 from stock_platform.errors import PlatformError
@@ -45,10 +46,9 @@ def serve(
         stop_seconds: how long running queries may go on after a request to stop.
 
     Raises:
-        PlatformError: the directory is in use or damaged, or the port is taken.
+        PlatformError: the directory is in use, damaged or not writable, or the port is taken.
     """
     directory = directory.resolve()
-    directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory), _listening(host, port) as listener:
         passwords = credentials.load_or_create(directory)
         _run(
@@ -109,6 +109,8 @@ def _run(
     written.write_text(json.dumps(content) + "\n")
     written.replace(state)
     log.info("warehouse of %s on http://%s:%d", directory, host, port)
+    if not ip_address(host.partition("%")[0]).is_loopback:
+        log.warning("other machines can reach it, and passwords travel to it unencrypted")
     # uvicorn raises the signal that stopped it once more when it is done: nothing is left to do.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
@@ -121,7 +123,15 @@ def _run(
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    with (directory / "server.lock").open("a") as lock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "server.lock").open("a")
+    except OSError as error:
+        raise PlatformError(
+            f"can't keep a warehouse in {directory} ({error.strerror}): choose a directory this "
+            "user may write, with --data-dir or STOCK_PLATFORM_HOME"
+        ) from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -145,6 +155,8 @@ def _already_running(directory: Path) -> str:
 
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    if not 0 <= port < 1 << 16:
+        raise PlatformError(f"port {port} does not exist: choose one up to 65535, 0 for a free one")
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -131,6 +131,7 @@ class Worker:
             connection.run(
                 b"SET " + ", ".join(f"{identifier(n)} = DEFAULT" for n in names).encode()
             )
+            connection.set({n: value for n, value in self._limits.items() if n in names})
             for text in session.sets:
                 connection.run(text)
 

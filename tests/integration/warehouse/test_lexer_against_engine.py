@@ -142,7 +142,14 @@ def test_any_text_is_read_in_time(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["'" * 200_001, "`" + "\\a" * 300_000, "/*" * 300_000, "$" * 100_000]
+    "text",
+    [
+        "'" * 200_001,
+        "`" + "\\a" * 300_000,
+        "/*" * 300_000,
+        "$" * 100_000,
+        " ".join(f"$a{n}$" for n in range(30_000)),
+    ],
 )
 def test_long_hostile_texts_take_linear_time(text):
     import time

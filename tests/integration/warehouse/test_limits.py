@@ -27,12 +27,12 @@ def queries(server):
     return text.split()
 
 
-def open_request(server, query, missing=0, **parameters):
+def open_request(server, query, missing=0, user="default", **parameters):
     """Send a request, lacking its last bytes if so asked, and return the socket."""
     from base64 import b64encode
     from urllib.parse import urlencode
 
-    key = b64encode(f"default:{server.passwords['default']}".encode()).decode()
+    key = b64encode(f"{user}:{server.passwords[user]}".encode()).decode()
     head = (
         f"POST /?{urlencode(parameters)} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {key}\r\n"
         f"Content-Length: {len(query) + missing}\r\n\r\n"

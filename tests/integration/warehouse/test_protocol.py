@@ -244,7 +244,7 @@ def test_a_session_serves_one_request_at_a_time(server):
         ({"param_a": "x"}, "SELECT {a:UInt8}", {}, 400, 457),
         ({}, "SELECT 1", {"Content-Encoding": "zip"}, 501, 48),
         ({}, "SELECT 1", {"Content-Encoding": "gzip"}, 400, 271),
-        ({}, gzip.compress(b"SELECT 1" * 9)[:-9], {"Content-Encoding": "gzip"}, 400, 271),
+        ({}, gzip.compress(b"SELECT 1" * 9, mtime=0)[:-9], {"Content-Encoding": "gzip"}, 400, 271),
         ({}, "SELECT 1", {"Content-Encoding": "lz4"}, 400, 271),
         ({}, "x", {"Content-Type": "multipart/form-data"}, 400, 36),
         ({}, "x", {"Content-Type": "multipart/form-data; boundary=b"}, 400, None),

@@ -143,6 +143,8 @@ def test_errors_of_the_engine():
     error = from_engine(RuntimeError(text))
     assert (error.code, error.name, error.status) == (164, "READONLY", 500)
     assert error.body("1.2") == (
-        "Code: 164. DB::Exception: Cannot modify 'readonly' setting. (READONLY) (version 1.2)\n"
+        b"Code: 164. DB::Exception: Cannot modify 'readonly' setting. (READONLY) (version 1.2)\n"
     )
+    once = from_engine(RuntimeError("Code: 32. DB::Exception: No. (EOF) (version 26.9.2.1)\n"))
+    assert (once.name, once.text) == ("EOF", "No.")
     assert from_engine(RuntimeError("nothing known")).code == 1002
