@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
         ] = False,
         json_output: Json = False,
     ) -> None:
-        """Every registered version, newest first, or every decision of the active source."""
+        """Every registered version of the active source, newest first, or every decision."""
         from stock_platform.ml.champion import promotions
         from stock_platform.ml.registry import Registry
 
@@ -43,31 +43,38 @@ def register(app: typer.Typer) -> None:
             with _warehouse(settings) as client:
                 rows = promotions(client, settings.source).rows(named=True)
         else:
-            rows = Registry(settings).versions()
+            rows = Registry(settings).versions(settings.source)
         hidden = set() if json_output else {"evidence", "decision_id", "model_digest"}
         _show([{k: v for k, v in row.items() if k not in hidden} for row in rows], json_output)
 
     @models.command()
     def promote(
-        version: Annotated[int, typer.Argument(help="Version in the registry.")],
+        version: Annotated[int, typer.Argument(help="Version of the active source and the pool.")],
         why: Why,
         who: Who = "",
         pool: Pool = "equity",
         json_output: Json = False,
     ) -> None:
-        """Make a version the champion from the next forecast on."""
+        """Make a version the champion of its source and pool from the next forecast on.
+
+        A week that is forecast again gets the new champion's rows beside the old ones; the first
+        issued stay the ones that are scored.
+        """
         from stock_platform.ml.registry import Registry
 
         settings = load_settings()
         with _warehouse(settings) as client:
-            row = _decide(
-                client, settings, pool, "promote", Registry(settings).version(version), who, why
-            )
+            model = Registry(settings).version(settings.source, pool, version)
+            row = _decide(client, settings, pool, "promote", model, who, why)
         _show([row], json_output)
 
     @models.command()
     def rollback(why: Why, who: Who = "", pool: Pool = "equity", json_output: Json = False) -> None:
-        """Return to the champion before the present one, from the next forecast on."""
+        """Return to the champion before the present one, from the next forecast on.
+
+        Again: one further back. What was rolled back from is not returned to; to have it once more,
+        promote it.
+        """
         from stock_platform.ml.champion import previous_champion, promotions
 
         settings = load_settings()
@@ -127,7 +134,7 @@ def _decide(
     row = decide_by_hand(
         client, settings.source, pool, action, model, who=who or getpass.getuser(), why=why
     )
-    registry.follow(promotions(client, settings.source), pool)
+    registry.follow(promotions(client, settings.source), settings.source, pool)
     return row
 
 

@@ -60,26 +60,26 @@ COLUMNS: dict[str, Literal["left", "right"]] = {
 }
 
 LATEST_FORECASTS = """
-SELECT f.symbol AS symbol, f.currency AS currency, f.model_name AS model,
+SELECT f.instrument_id AS instrument_id, f.symbol AS symbol, f.currency AS currency,
+       f.model_name AS model, f.kind AS kind, f.backtest_name AS backtest_name,
        f.origin_session AS origin, f.target_session AS target, f.origin_price AS last_price,
-       f.q50 AS median, f.q10 AS low_80, f.q90 AS high_80, f.p_up AS p_up,
-       a.forecasts AS scored, a.skill AS skill
+       f.q50 AS median, f.q10 AS low_80, f.q90 AS high_80, f.p_up AS p_up
 FROM market.forecasts AS f
-LEFT JOIN (
-    SELECT instrument_id, kind, backtest_name, count() AS forecasts,
-           1 - avg(pinball_loss) / avg(baseline_pinball_loss) AS skill
-    FROM market.fct_forecast_accuracy
-    WHERE horizon = 5
-    GROUP BY instrument_id, kind, backtest_name
-) AS a ON a.instrument_id = f.instrument_id
-    AND a.kind = f.kind AND a.backtest_name = f.backtest_name
 WHERE f.source = {source:String} AND f.role = 'champion' AND f.horizon = 5
 -- After a rollback the week may hold two models' rows: the one that speaks now comes first.
-ORDER BY f.origin_session DESC, f.model_digest IN (
+ORDER BY f.origin_session DESC, f.kind = 'live' DESC, f.model_digest IN (
     SELECT argMax(model_digest, (data_as_of, decided_at, decision_id))
     FROM market.promotions WHERE source = {source:String} GROUP BY pool
 ) DESC, f.issued_at DESC
 LIMIT 1 BY f.instrument_id
+"""
+
+RECORDS = """
+SELECT a.instrument_id AS instrument_id, a.kind AS kind, a.backtest_name AS backtest_name,
+       count() AS scored, 1 - avg(a.pinball_loss) / avg(a.baseline_pinball_loss) AS skill
+FROM market.fct_forecast_accuracy AS a
+WHERE a.horizon = 5
+GROUP BY instrument_id, kind, backtest_name
 """
 
 
@@ -87,10 +87,26 @@ def latest_forecasts(client: "Client", source: str) -> list[dict[str, Any]]:
     """The newest five-session forecast of each instrument with its skill so far.
 
     Skill is 1 - (mean pinball loss of the forecasts on record) / (that of the random walk on the
-    same rows); NaN where none has matured.
+    same rows). `record` says whose: the forecast's own kind, or for a live one of which none has
+    matured yet, the backtest by the same code. `scored` is 0 and skill NaN where there is neither.
     """
-    result = client.query(LATEST_FORECASTS, parameters={"source": source})
-    return sorted(result.named_results(), key=lambda row: str(row["symbol"]))
+    from stock_platform.ml.issue import backtest_name
+
+    records = {
+        (row["instrument_id"], row["kind"], row["backtest_name"]): row
+        for row in client.query(RECORDS).named_results()
+    }
+    forecasts = client.query(LATEST_FORECASTS, parameters={"source": source}).named_results()
+    rows = []
+    for row in sorted(forecasts, key=lambda row: str(row["symbol"])):
+        instrument, kind, name = (row.pop(n) for n in ("instrument_id", "kind", "backtest_name"))
+        found = records.get((instrument, kind, name)) or records.get(
+            (instrument, "backtest", backtest_name(source))
+        )
+        record = found or {"kind": "none", "scored": 0, "skill": float("nan")}
+        wanted = {"record": record["kind"], "scored": record["scored"], "skill": record["skill"]}
+        rows.append(row | {"kind": kind} | wanted)
+    return rows
 
 
 def _print_table(
@@ -116,14 +132,14 @@ def _print_table(
             f"{row['low_80']:,.2f} .. {row['high_80']:,.2f}",
             f"{row['p_up']:.0%}",
             f"{row['skill']:+.2%}" if row["scored"] else "none yet",
-            str(row["scored"]),
+            f"{row['scored']} {row['record']}" if row["scored"] else "",
             row["model"],
         )
     console.print(table)
     console.print(
         f"Last prices are of {max(row['origin'] for row in rows)}. " if rows else "",
         "skill: how much smaller the pinball loss on record is than the random walk's, "
-        "over the scored forecasts; below zero is worse than the random walk.",
+        "over the scored forecasts (backtest or live); below zero is worse than the random walk.",
     )
     for symbol, reason in sorted(refusals.items()):
         console.print(f"not forecast: {symbol} ({reason})")

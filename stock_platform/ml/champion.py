@@ -61,11 +61,6 @@ def champion_in(decisions: pl.DataFrame, pool: str, as_of: datetime) -> ModelRef
     return ModelRef(last["model_name"], last["model_version"], last["model_digest"])
 
 
-def champion_at(client: Any, source: str, pool: str, as_of: datetime) -> ModelRef | None:
-    """As `champion_in`, read from the promotion ledger."""
-    return champion_in(promotions(client, source), pool, as_of)
-
-
 def decide_by_hand(
     client: Any,
     source: str,
@@ -117,16 +112,32 @@ def decide_by_hand(
 def previous_champion(decisions: pl.DataFrame, pool: str) -> ModelRef:
     """The champion before the current one: what a rollback returns to.
 
+    Champions form a stack: a decision with another model lies on top, a rollback takes off what is
+    above the model it returned to. So a second rollback goes one further back, never to the model
+    just rolled back from.
+
     Raises:
-        PlatformError: there has been only one.
+        PlatformError: there is none below the current one.
     """
-    rows = decisions.filter(pl.col("pool") == pool).sort(DECISION_ORDER)
-    digests = rows["model_digest"].to_list()
-    for place in range(len(digests) - 1, -1, -1):
-        if digests[place] != digests[-1]:
-            row = rows.row(place, named=True)
-            return ModelRef(row["model_name"], row["model_version"], row["model_digest"])
-    raise PlatformError(f"pool {pool!r} has had one champion only: there is nothing to return to")
+    held: list[ModelRef] = []
+    for row in decisions.filter(pl.col("pool") == pool).sort(DECISION_ORDER).rows(named=True):
+        model = ModelRef(row["model_name"], row["model_version"], row["model_digest"])
+        digests = [below.digest for below in held]
+        if row["action"] == "rollback" and model.digest in digests:
+            while held[-1].digest != model.digest:
+                held.pop()
+        elif model.digest not in digests[-1:]:
+            held.append(model)
+    if not held:
+        raise PlatformError(f"pool {pool!r} has no champion yet: train it first")
+    if len(held) == 1:
+        only = held[0]
+        raise PlatformError(
+            f"pool {pool!r} has nothing to go back to: {only.name} version {only.version} is its "
+            "first champion; `stock-platform models promote` takes any version of `stock-platform "
+            "models list`"
+        )
+    return held[-2]
 
 
 def promotion_row(

@@ -1,7 +1,8 @@
 """The weekly forecast: the champion as of its week and the random walk, into the ledger.
 
 Any week, past or present, goes through the same function; only the clock differs. Nothing here
-trains or reads a model that was decided on later data.
+trains or reads a model that was decided on later data. A week forecast again after a promotion or
+a rollback gets the present champion's rows beside the ones issued before; the first are scored.
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ class _Maker:
     kind: str
     snapshot_ids: str
     decisions: pl.DataFrame
+    _baselines: dict[str, tuple[ModelRef, Fitted]] = field(default_factory=dict)
 
     def week(self, week: date, moment: datetime, panel: Panel) -> list[pl.DataFrame]:
         issue = Issue(
@@ -143,21 +145,24 @@ class _Maker:
                     f"materialize the training of week {refit_week(week)} first"
                 )
             if self.kind == "live":
-                self.registry.check_alias(pool, champion)
+                self.registry.check_alias(self.source, pool, champion)
             for role, ref, fitted in (
                 ("champion", champion, self.registry.load(champion)),
-                ("baseline", *self._baseline()),
+                ("baseline", *self._baseline(pool)),
             ):
                 distribution = fitted.predict(rows)
                 weeks = self.reader.weeks
                 made.append(forecast_rows(rows, distribution, ref, role, issue=issue, weeks=weeks))
         return made
 
-    def _baseline(self) -> tuple[ModelRef, Fitted]:
+    def _baseline(self, pool: str) -> tuple[ModelRef, Fitted]:
         """The uncalibrated random walk; it has no parameters, so it needs no registry to run."""
-        fitted = Fitted(by_name(BASELINE), {})
-        digest = model_digest(fitted)
-        return self.registry.find_cached(digest) or ModelRef(BASELINE, 0, digest), fitted
+        if pool not in self._baselines:
+            fitted = Fitted(by_name(BASELINE), {})
+            digest = model_digest(fitted)
+            found = self.registry.find(self.source, pool, digest)
+            self._baselines[pool] = (found or ModelRef(BASELINE, 0, digest), fitted)
+        return self._baselines[pool]
 
 
 def _check_in_time(reader: PanelReader, week: date, moment: datetime) -> None:

@@ -37,8 +37,17 @@ class Issue:
 
     @property
     def backtest_name(self) -> str:
-        """The standing backtest of a source bears its name; live rows have none."""
-        return "" if self.kind == "live" else self.source
+        """Live rows have none."""
+        return "" if self.kind == "live" else backtest_name(self.source)
+
+
+def backtest_name(source: str) -> str:
+    """Name of the source's standing backtest by this code: source and start of the code's digest.
+
+    Other code issues the same weeks again; under a name of its own its record stays apart, so that
+    no score mixes two versions of the code.
+    """
+    return f"{source}-{code_digest()[:8]}"
 
 
 def input_digests(rows: Panel) -> list[str]:

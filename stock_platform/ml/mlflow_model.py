@@ -1,7 +1,8 @@
 """A fitted candidate as an MLflow model directory, and what MLflow gives to who loads it.
 
-`mlflow.pyfunc.load_model("models:/week_ahead_price@champion")` is for people who want the model
-outside the platform; the platform itself loads through registry.py and verifies the digest.
+`mlflow.pyfunc.load_model("models:/week_ahead_price-sample-equity@champion")` is for people who want
+the model outside the platform; the platform itself loads through registry.py and verifies the
+digest.
 """
 
 from __future__ import annotations

@@ -57,7 +57,6 @@ class PanelReader:
     """When live, the decision time: now. In a backtest (None) it is the moment the last origin bar
     of a week became available, before the next session opened."""
     _reads: list[Read] = field(default_factory=list)
-    reads: int = 0
 
     @classmethod
     def from_warehouse(
@@ -74,6 +73,13 @@ class PanelReader:
         """Opening of the first session after the week in any calendar; None if no session in it."""
         origins = [(c, self.weeks.origin(c, monday)) for c in self.weeks.calendars]
         return min((self.weeks.deadline(c, day) for c, day in origins if day), default=None)
+
+    def is_pending(self, monday: date, now: datetime) -> bool:
+        """Whether the week is over in every calendar while none has opened again since."""
+        deadline = self.deadline(monday)
+        closes = [self.weeks.close(c, monday) for c in self.weeks.calendars]
+        last = max((close for close in closes if close), default=None)
+        return deadline is not None and last is not None and last <= now < deadline
 
     def prepare(self, monday: date) -> None:
         """Read once as of the end of the last week that will be asked for."""
@@ -103,7 +109,6 @@ class PanelReader:
         return View(read.panel, read)
 
     def _fresh(self, moment: datetime) -> Read:
-        self.reads += 1
         panel = self.read(moment)
         sessions = self.weeks.sessions.select("calendar", "session", "close_at")
         closed = panel.frame.select("calendar", "session").join(

@@ -26,11 +26,9 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The row, what was rebuilt, and where they differ (column -> [published, rebuilt])."""
+    """Where a row and what was rebuilt of it differ (column -> [published, rebuilt])."""
 
     forecast_id: str
-    row: dict[str, Any]
-    rebuilt: dict[str, Any]
     differences: dict[str, list[Any]] = field(default_factory=dict)
     same_code: bool = True
 
@@ -101,6 +99,4 @@ def reproduce(
     for name in NUMBERS:
         if not np.isclose(row[name], rebuilt[name], rtol=TOLERANCE, atol=0):
             differences[name] = [row[name], rebuilt[name]]
-    return Reproduction(
-        row["forecast_id"], row, rebuilt, differences, row["code_digest"] == code_digest()
-    )
+    return Reproduction(row["forecast_id"], differences, row["code_digest"] == code_digest())

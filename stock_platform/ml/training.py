@@ -28,8 +28,9 @@ from stock_platform.ml.features import Panel
 from stock_platform.ml.gate import EVALUATION_WEEKS, Verdict, common_rows, decide
 from stock_platform.ml.ledger import write_promotion
 from stock_platform.ml.panel_reader import PanelReader, View
-from stock_platform.ml.registry import RefitRecord, Registry
+from stock_platform.ml.registry import Registry
 from stock_platform.ml.serialise import canonical_json, digest_of, model_digest
+from stock_platform.ml.tracking import RefitRecord
 from stock_platform.ml.walk_forward import (
     Block,
     last_day,
@@ -169,9 +170,9 @@ class Trainer:
         return RefitRecord(
             key=key,
             title=f"{self.source} {refit.pool} {refit.week}",
+            source=self.source,
+            pool=refit.pool,
             tags={
-                "source": self.source,
-                "pool": refit.pool,
                 "refit_week": str(refit.week),
                 "data_as_of": refit.moment.isoformat(),
                 "lake_snapshot_ids": canonical_json(self.snapshot_ids),
@@ -225,7 +226,7 @@ def train_weeks(
     if progress:
         progress("refits", len(refits), len(refits))
     for pool in {outcome.refit.pool for outcome in outcomes}:
-        registry.follow(promotions(client, source), pool)
+        registry.follow(promotions(client, source), source, pool)
     _fill(report, outcomes)
     return report
 

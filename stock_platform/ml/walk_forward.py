@@ -6,7 +6,7 @@ the same rows. What is promoted on these rows is decided in gate.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -23,16 +23,16 @@ REFIT_WEEKS = 26
 ROW_KEYS = ["week", "instrument_id", "origin_session", "horizon"]
 
 
-def refit_week(monday: date, refit_weeks: int = REFIT_WEEKS) -> date:
+def refit_week(monday: date) -> date:
     """Monday of the refit that serves the week: the last anchored one not after it."""
     past = (monday - ANCHOR).days // 7
-    return ANCHOR + timedelta(weeks=past - past % refit_weeks)
+    return ANCHOR + timedelta(weeks=past - past % REFIT_WEEKS)
 
 
-def refits_between(first: date, last: date, refit_weeks: int = REFIT_WEEKS) -> list[date]:
+def refits_between(first: date, last: date) -> list[date]:
     """Refit weeks that serve the weeks first..last."""
-    start, end = refit_week(first, refit_weeks), refit_week(last, refit_weeks)
-    return [start + timedelta(weeks=w) for w in range(0, (end - start).days // 7 + 1, refit_weeks)]
+    start, end = refit_week(first), refit_week(last)
+    return [start + timedelta(weeks=w) for w in range(0, (end - start).days // 7 + 1, REFIT_WEEKS)]
 
 
 def last_day(monday: date) -> date:
@@ -52,33 +52,7 @@ class Block:
     """ROW_KEYS, candidate, refit_week, mean, p_up, 21 quantiles (log return)."""
 
 
-def walk_forward(
-    panel: Panel,
-    candidates: Sequence[Candidate],
-    first_week: date,
-    last_week: date,
-    *,
-    refit_weeks: int = REFIT_WEEKS,
-    horizons: tuple[int, ...] = (H,),
-) -> pl.DataFrame:
-    """Out-of-sample forecasts of the origins in weeks (Mondays) first_week..last_week.
-
-    Returns:
-        The rows of every block, within the weeks asked for; `scored` adds the outcome.
-    """
-    refits = refits_between(first_week, last_week, refit_weeks)
-    blocks = [run_block(panel, candidates, week, refit_weeks, horizons) for week in refits]
-    rows = pl.concat([block.forecasts for block in blocks if block.forecasts.height])
-    return rows.filter(pl.col("week").is_between(first_week, last_week))
-
-
-def run_block(
-    panel: Panel,
-    candidates: Sequence[Candidate],
-    week: date,
-    refit_weeks: int = REFIT_WEEKS,
-    horizons: tuple[int, ...] = (H,),
-) -> Block:
+def run_block(panel: Panel, candidates: Sequence[Candidate], week: date) -> Block:
     """Fit every candidate on what was known in `week` and forecast the weeks until the next refit.
 
     `panel` may reach further than the refit; what lies after an origin changes no row.
@@ -90,39 +64,28 @@ def run_block(
             block.fitted[candidate.name] = Fitted(candidate, candidate.fit(known, last_day(week)))
         except NotEnoughHistoryError as reason:
             block.sat_out[candidate.name] = str(reason)
-    end = np.datetime64(week + timedelta(weeks=refit_weeks), "D")
+    end = np.datetime64(week + timedelta(weeks=REFIT_WEEKS), "D")
     served: Mask = panel.origins & panel.usable
     served &= (panel.weeks >= np.datetime64(week, "D")) & (panel.weeks < end)
     rows = panel.rows(served)
     if len(rows):
         frames = [
-            _long(name, week, rows, fitted.predict(rows), horizons)
-            for name, fitted in block.fitted.items()
+            _long(name, week, rows, fitted.predict(rows)) for name, fitted in block.fitted.items()
         ]
         block.forecasts = pl.concat(frames) if frames else pl.DataFrame()
     return block
 
 
-def _long(
-    name: str,
-    week: date,
-    rows: Panel,
-    distribution: Distribution,
-    horizons: Iterable[int],
-) -> pl.DataFrame:
-    frames = []
-    for horizon in horizons:
-        column = horizon - 1
-        keys = rows.frame.select("week", "instrument_id", origin_session="session").with_columns(
-            horizon=pl.lit(horizon, pl.UInt8),
-            candidate=pl.lit(name),
-            refit_week=pl.lit(week),
-            mean=pl.Series(distribution.mean[:, column]),
-            p_up=pl.Series(distribution.p_up[:, column]),
-        )
-        matrix = pl.DataFrame(distribution.quantiles[:, column], schema=COLUMN_NAMES)
-        frames.append(pl.concat([keys, matrix], how="horizontal"))
-    return pl.concat(frames)
+def _long(name: str, week: date, rows: Panel, distribution: Distribution) -> pl.DataFrame:
+    """The rows of one candidate, at the longest horizon."""
+    keys = rows.frame.select("week", "instrument_id", origin_session="session").with_columns(
+        horizon=pl.lit(H, pl.UInt8),
+        candidate=pl.lit(name),
+        refit_week=pl.lit(week),
+        mean=pl.Series(distribution.mean[:, H - 1]),
+        p_up=pl.Series(distribution.p_up[:, H - 1]),
+    )
+    return keys.hstack(pl.DataFrame(distribution.quantiles[:, H - 1], schema=COLUMN_NAMES))
 
 
 def scored(forecasts: pl.DataFrame, panel: Panel, as_of: date) -> pl.DataFrame:

@@ -30,8 +30,10 @@ class Weeks:
         self._number: dict[tuple[str, date], int] = {}
         self._session: dict[tuple[str, int], date] = {}
         self._open: dict[tuple[str, int], datetime] = {}
-        for calendar, session, number, open_at, _ in self.sessions.iter_rows():
+        self._close: dict[tuple[str, date], datetime] = {}
+        for calendar, session, number, open_at, close_at in self.sessions.iter_rows():
             self._origin[calendar, monday_of(session)] = session
+            self._close[calendar, monday_of(session)] = close_at
             self._number[calendar, session] = number
             self._session[calendar, number] = session
             self._open[calendar, number] = open_at
@@ -44,6 +46,10 @@ class Weeks:
     def origin(self, calendar: str, monday: date) -> date | None:
         """Last session of the week, or None when the week has no session."""
         return self._origin.get((calendar, monday))
+
+    def close(self, calendar: str, monday: date) -> datetime | None:
+        """Close (UTC) of the last session of the week, or None when the week has no session."""
+        return self._close.get((calendar, monday))
 
     def target(self, calendar: str, origin: date, horizon: int) -> date:
         """The `horizon`-th session after `origin`.

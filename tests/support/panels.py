@@ -15,7 +15,9 @@ import numpy as np
 import polars as pl
 
 from stock_platform.calendars import session_table
+from stock_platform.ml.candidates.base import Candidate
 from stock_platform.ml.features import COLUMNS, Panel
+from stock_platform.ml.walk_forward import refits_between, run_block
 from stock_platform.ml.weeks import Weeks
 
 SPLITS = {
@@ -116,3 +118,12 @@ def sample_features() -> pl.DataFrame:
 @lru_cache(maxsize=1)
 def sample_panel() -> Panel:
     return panel_of(sample_features())
+
+
+def walk_forward(
+    panel: Panel, candidates: list[Candidate], first_week: date, last_week: date
+) -> pl.DataFrame:
+    """Out-of-sample forecasts of the weeks, put together from blocks as training does."""
+    blocks = [run_block(panel, candidates, w) for w in refits_between(first_week, last_week)]
+    rows = pl.concat([block.forecasts for block in blocks if block.forecasts.height])
+    return rows.filter(pl.col("week").is_between(first_week, last_week))

@@ -34,7 +34,9 @@ _CENSUS = "ledger_census"
     pool="ledger",
     description="Append-only ledger: one row per instrument, origin, horizon (1 to 5 sessions) and "
     "role (the champion as of its week, and the random walk it is measured against). "
-    "The partition is the Monday of the origin's week; the same inputs add no row.",
+    "The partition is the Monday of the origin's week; the same inputs add no row. Issued again "
+    "after a promotion or rollback, a week holds both champions' rows: this page shows the one "
+    "that speaks now, scores count the first issued.",
 )
 def forecasts(
     context: dg.AssetExecutionContext,
@@ -47,26 +49,42 @@ def forecasts(
     from stock_platform.ml.registry import Registry
 
     weeks = [date.fromisoformat(key) for key in context.partition_keys]
-    ended = {i.instrument_id: i.last_session for i in platform.source().instruments()}
+    source = platform.source()
+    ended = {i.instrument_id: i.last_session for i in source.instruments()}
     with platform.warehouse(context.run_id) as client, reporter("forecasts") as progress:
         _check_untouched(context, client)
-        report = forecast_weeks(
-            client,
-            Registry(platform.settings),
-            PanelReader.from_warehouse(client),
-            platform.settings.source,
-            weeks,
-            snapshot_ids=platform.lake().snapshot_ids(),
-            last_sessions={key: last for key, last in ended.items() if last},
-            progress=progress,
-        )
-        fan = _fan(client, report.forecasts)
+        now = datetime.now(UTC)
+        past = PanelReader.from_warehouse(client)
+        # What is forecast before the next session opens is live, from what we knew; the rest is
+        # a backtest, from what the world could know.
+        live = [week for week in weeks if source.live and past.is_pending(week, now)]
+        reports = [
+            forecast_weeks(
+                client,
+                Registry(platform.settings),
+                reader,
+                source.name,
+                chosen,
+                kind=kind,
+                snapshot_ids=platform.lake().snapshot_ids(),
+                last_sessions={key: last for key, last in ended.items() if last},
+                progress=progress,
+            )
+            for kind, reader, chosen in (
+                ("backtest", past, [week for week in weeks if week not in live]),
+                ("live", PanelReader.from_warehouse(client, "known_at", now), live),
+            )
+            if chosen
+        ]
+        fan = _fan(client, [report.forecasts for report in reports if report.forecasts.height])
         until = datetime.now(UTC)
         held = census(client, until)
-    for week in weeks:
-        context.add_asset_metadata(_week(report, week), partition_key=week.isoformat())
+    for report in reports:
+        for week in report.by_week:
+            context.add_asset_metadata(_week(report, week), partition_key=week.isoformat())
     left = dg.MetadataValue.json({"until": until.isoformat(), **asdict(held)})
-    context.add_asset_metadata({"rows_added": report.rows_added, _CENSUS: left})
+    added = sum(report.rows_added for report in reports)
+    context.add_asset_metadata({"rows_added": added, _CENSUS: left})
     # A picture is large and a range has hundreds of partitions: the newest one carries it.
     context.add_asset_metadata(fan, partition_key=max(context.partition_keys))
 
@@ -111,13 +129,13 @@ def _week(report: "ForecastReport", week: date) -> dict[str, dg.MetadataValue | 
     return metadata
 
 
-def _fan(client: "Client", rows: pl.DataFrame) -> dict[str, dg.MetadataValue]:
-    """Picture and table of the newest origin's forecasts."""
+def _fan(client: "Client", issued: list[pl.DataFrame]) -> dict[str, dg.MetadataValue]:
+    """Picture and table of the newest origin's forecasts by the champion that speaks now."""
     from stock_platform.ml.plots import HISTORY_SESSIONS, fan_chart
 
-    if rows.is_empty():
+    if not issued:
         return {}
-    champions = rows.filter(pl.col("role") == "champion")
+    champions = pl.concat(issued).filter(pl.col("role") == "champion")
     newest = champions.filter(pl.col("origin_session") == pl.col("origin_session").max())
     symbols = newest["symbol"].unique().sort().to_list()
     history = client.query_arrow(
@@ -134,7 +152,8 @@ def _fan(client: "Client", rows: pl.DataFrame) -> dict[str, dg.MetadataValue]:
         },
     )
     shown = newest.filter(pl.col("horizon") == pl.col("horizon").max()).select(
-        "symbol", "origin_session", "target_session", "origin_price", "q10", "q50", "q90", "p_up"
+        *("symbol", "model_name", "origin_session", "target_session", "origin_price"),
+        *("q10", "q50", "q90", "p_up"),
     )
     frame = pl.DataFrame(pl.from_arrow(history)).with_columns(pl.col("session").cast(pl.Date))
     return {

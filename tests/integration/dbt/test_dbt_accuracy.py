@@ -98,6 +98,39 @@ def test_scores_agree_with_numpy(on_sample: Project) -> None:
     assert names == [("another", 1), ("sample", 2)]
 
 
+def test_a_week_issued_again_counts_once_in_each_backtest(on_sample: Project) -> None:
+    """By another champion: the first row counts; by other code: that is another backtest."""
+    week = timedelta(days=7)
+    later = {"origin_session": ORIGIN + week, "target_session": TARGET + week}
+    issued = {"issued_at": datetime(2026, 1, 2, tzinfo=UTC)}
+    rows = [forecast(0.1, "champion"), forecast(0.2, "baseline")]
+    rows += [forecast(0.3, "champion", model_name="linear", model_digest="l", **issued)]
+    for when in ({}, later):
+        other = {"backtest_name": "sample-2", "code_digest": "2", **issued, **when}
+        rows += [forecast(0.4, "champion", **other), forecast(0.5, "baseline", **other)]
+    score(on_sample, rows[::-1])
+
+    counted = on_sample.rows(
+        "SELECT backtest_name, origin_session, model_name, pinball_loss, baseline_pinball_loss"
+        " FROM fct_forecast_accuracy ORDER BY ALL"
+    )
+    prices = dict(
+        on_sample.rows("SELECT session, close FROM stg_equity_prices WHERE symbol = 'AAPL'")
+    )
+    expected = [
+        ("sample", ORIGIN, "ewma", *(pinball(row, prices[TARGET]) for row in rows[:2])),
+        *(
+            ("sample-2", day, "ewma", *(pinball(row, prices[day + week]) for row in pair))
+            for day, pair in ((ORIGIN, rows[3:5]), (ORIGIN + week, rows[5:]))
+        ),
+    ]
+    assert [row[:3] for row in counted] == [row[:3] for row in expected]
+    for found, wanted in zip(counted, expected, strict=True):
+        assert found[3:] == pytest.approx(wanted[3:], rel=1e-9)
+    totals = on_sample.rows("SELECT backtest_name, forecasts FROM agg_accuracy ORDER BY ALL")
+    assert totals == [("sample", 1), ("sample-2", 2)]
+
+
 def test_a_champion_without_a_baseline_is_noticed(on_sample: Project) -> None:
     names = list(FORECASTS)
     row = forecast(0.1, "champion")

@@ -99,6 +99,11 @@ def load_sample(client: Any) -> None:
         "CREATE VIEW int_features_as_of AS SELECT * FROM test_features"
         " WHERE available_at <= {as_of:DateTime64(6, 'UTC')} AND {clock:String} != ''"
     )
+    client.command(
+        "CREATE TABLE fct_forecast_accuracy (instrument_id String, kind String,"
+        " backtest_name String, origin_session Date, horizon UInt8, pinball_loss Float64,"
+        " baseline_pinball_loss Float64) ENGINE = MergeTree ORDER BY instrument_id"
+    )
 
 
 def arrow(frame: pl.DataFrame) -> Any:

@@ -10,17 +10,22 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from shutil import copyfile
 
+import dagster as dg
 import polars as pl
 import pytest
 
+from stock_platform.defs.accuracy.checks import beats_the_random_walk
+from stock_platform.defs.resources import PlatformResource
 from stock_platform.errors import PlatformError
+from stock_platform.ml import issue as issue_module
 from stock_platform.ml import ledger as ledger_module
 from stock_platform.ml import registry as registry_module
 from stock_platform.ml import training as training_module
 from stock_platform.ml.candidates import by_name
-from stock_platform.ml.champion import champion_at, promotions
+from stock_platform.ml.champion import champion_in, promotions
 from stock_platform.ml.features import COLUMNS, FEATURES, origin_rows
 from stock_platform.ml.forecasting import forecast_weeks
+from stock_platform.ml.issue import backtest_name
 from stock_platform.ml.ledger import (
     FORECASTS,
     Census,
@@ -32,7 +37,7 @@ from stock_platform.ml.ledger import (
     write_forecasts,
 )
 from stock_platform.ml.panel_reader import PanelReader
-from stock_platform.ml.registry import MODEL, Registry
+from stock_platform.ml.registry import Registry, model_name
 from stock_platform.ml.reproduce import find_forecast, reproduce
 from stock_platform.ml.training import train_weeks
 from stock_platform.settings import PROJECT_ROOT, Settings
@@ -42,6 +47,7 @@ from tests.integration.ml.conftest import LAST, QUICK, load_sample, mondays
 from tests.support.platform import free_port
 
 WEEKS = mondays(LAST, 30)
+MODEL = model_name("sample", "equity")
 
 
 def ledger_rows(client, source: str) -> pl.DataFrame:
@@ -71,7 +77,7 @@ def test_every_week_has_the_champion_and_the_walk_for_every_instrument(published
     assert set(rows["symbol"]) == {"AAPL", "GOOG", "IBM", "MSFT"}
     assert set(rows.filter(pl.col("role") == "baseline")["model_name"]) == {"random_walk"}
     assert (rows["kind"] == "backtest").all()
-    assert (rows["backtest_name"] == "sample").all()
+    assert (rows["backtest_name"] == backtest_name("sample")).all()
     assert set(report.refusals["reason"]) == {"history_too_short"}
     assert set(report.refusals["symbol"]) == {"FB"}
     assert report.refusals.height == 30
@@ -107,13 +113,13 @@ def test_training_again_or_one_week_alone_decides_nothing_new(trained, client):
     decided = promotions(client, "sample")
     assert report.decisions["new"].all()
     assert decided["action"][0] == "initial"
-    versions = len(Registry(settings).versions())
+    versions = len(Registry(settings).versions("sample"))
     reader = PanelReader.from_warehouse(client)
     again = train_weeks(client, Registry(settings), reader, "sample", mondays(LAST, 20))
     assert again.decisions.height == 2
     assert not again.decisions["new"].any()
     assert promotions(client, "sample").equals(decided)
-    assert len(Registry(settings).versions()) == versions
+    assert len(Registry(settings).versions("sample")) == versions
 
 
 def test_a_decision_carries_its_evidence(trained, client):
@@ -180,6 +186,48 @@ def test_forecast_before_any_decision_names_the_week_to_train(settings, client):
         forecast_weeks(client, Registry(settings), reader, "untrained", [LAST])
 
 
+def test_a_backtest_is_named_by_the_code_that_made_it(settings, client, monkeypatch):
+    registry, weeks = Registry(settings), WEEKS[-3:]
+    candidates = [by_name(name) for name in QUICK]
+    reader = PanelReader.from_warehouse(client)
+    train_weeks(client, registry, reader, "coded", weeks, candidates=candidates)
+    first = forecast_weeks(client, registry, reader, "coded", weeks)
+    before = backtest_name("coded")
+    monkeypatch.setattr(issue_module, "code_digest", lambda: "f" * 64)
+    second = forecast_weeks(client, registry, reader, "coded", weeks[1:])
+    assert (first.rows_added, second.rows_added) == (3 * 4 * 5 * 2, 2 * 4 * 5 * 2)
+    runs = ledger_rows(client, "coded").group_by("backtest_name").agg("code_digest", pl.len())
+    named = {row["backtest_name"]: row for row in runs.rows(named=True)}
+    assert set(named) == {before, "coded-ffffffff"}
+    assert all(len(set(row["code_digest"])) == 1 for row in named.values())
+
+
+def test_the_record_is_judged_by_the_backtest_of_the_code_that_runs(home, client, monkeypatch):
+    monkeypatch.setenv("STOCK_PLATFORM_HOME", str(home.home))
+    monkeypatch.setenv("STOCK_PLATFORM_WAREHOUSE_PORT", str(home.warehouse_port))
+    monkeypatch.setenv("STOCK_PLATFORM_SOURCE", "simulated")
+    checks = dg.Definitions(
+        asset_checks=[beats_the_random_walk], resources={"platform": PlatformResource()}
+    )
+
+    def judged() -> tuple[bool, str | None]:
+        job = checks.resolve_implicit_global_asset_job_def()
+        (found,) = job.execute_in_process().get_asset_check_evaluations()
+        return found.passed, found.description
+
+    columns = "instrument_id kind backtest_name origin_session horizon pinball_loss"
+    names = [*columns.split(), "baseline_pinball_loss"]
+    for name, loss in (("simulated-00000000", 0.5), (backtest_name("simulated"), 2.0)):
+        row = ["X", "backtest", name, LAST, 5, loss, 1.0]
+        client.insert("fct_forecast_accuracy", [row], column_names=names)
+        if loss < 1:
+            assert judged() == (False, "No forecast of this code has matured yet.")
+    passed, description = judged()
+    assert not passed
+    assert "-100.00%" in description
+    assert "1 weeks" in description
+
+
 def test_reproduce_rebuilds_rows_and_notices_an_altered_number(published, client):
     settings, report = published
     reader = PanelReader.from_warehouse(client)
@@ -197,7 +245,7 @@ def test_reproduce_rebuilds_rows_and_notices_an_altered_number(published, client
 def test_a_lost_or_altered_artifact_is_named(published, settings, client):
     _, report = published
     row = find_forecast(client, report.forecasts["forecast_id"][0])
-    with pytest.raises(PlatformError, match="registry has no week_ahead_price"):
+    with pytest.raises(PlatformError, match="registry has no model with digest"):
         reproduce(Registry(settings), PanelReader.from_warehouse(client), row)
 
 
@@ -214,8 +262,9 @@ def test_live_forecast_checks_the_clock_the_deadline_and_the_alias(published, cl
     report = forecast_weeks(client, registry, now, "sample", [LAST], kind="live")
     assert report.rows_added == 4 * 5 * 2
     assert set(report.forecasts["backtest_name"]) == {""}
-    champion = champion_at(client, "sample", "equity", datetime(2013, 3, 2, tzinfo=UTC))
-    other = next(v for v in registry.versions() if v["version"] != champion.version)
+    moment = datetime(2013, 3, 2, tzinfo=UTC)
+    champion = champion_in(promotions(client, "sample"), "equity", moment)
+    other = next(v for v in registry.versions("sample") if v["version"] != champion.version)
     registry.client.set_registered_model_alias(MODEL, "champion", str(other["version"]))
     with pytest.raises(PlatformError, match="somebody moved it"):
         forecast_weeks(client, registry, now, "sample", [LAST], kind="live")
@@ -305,7 +354,7 @@ def state(settings: Settings) -> tuple:
     registry = Registry(settings)
     runs = registry.client.search_runs([registry.experiment_id])
     described = sorted((r.info.run_name, r.info.status, len(r.data.metrics)) for r in runs)
-    return rows.rows(), decided.rows(), registry.versions(), described
+    return rows.rows(), decided.rows(), registry.versions("sample"), described
 
 
 class Killed(BaseException):
@@ -314,7 +363,7 @@ class Killed(BaseException):
 
 KILLS = {
     "between artifact and version": (registry_module, "write_model", 2),
-    "between version and metrics": (Registry, "_log", 1),
+    "between version and metrics": (registry_module, "log_refit", 1),
     "between registry and ledger": (training_module, "write_promotion", 1),
     "between two weeks": (ledger_module, "_insert", 5),
 }

@@ -101,8 +101,8 @@ def moment(day: int, hour: int = 0) -> datetime:
     return datetime(2020, 1, day, hour, tzinfo=UTC)
 
 
-def decisions(*entries: tuple[int, int, str]) -> pl.DataFrame:
-    """Entries: day of the data, hour decided, champion after."""
+def decisions(*entries: tuple[int, int, str] | tuple[int, int, str, str]) -> pl.DataFrame:
+    """Entries: day of the data, hour decided, champion after, action (`promote` if not given)."""
     return pl.DataFrame(
         [
             promotion_row(
@@ -110,7 +110,7 @@ def decisions(*entries: tuple[int, int, str]) -> pl.DataFrame:
                 data_as_of=moment(day),
                 source="sample",
                 pool="equity",
-                action="promote",
+                action=action[0] if action else "promote",
                 model=ModelRef(name, hour, name * 2),
                 challenger=ModelRef(),
                 previous=ModelRef(),
@@ -118,7 +118,7 @@ def decisions(*entries: tuple[int, int, str]) -> pl.DataFrame:
                 reason="",
                 evidence={},
             )
-            for day, hour, name in entries
+            for day, hour, name, *action in entries
         ]
     )
 
@@ -148,8 +148,31 @@ def test_same_data_later_decision_wins_and_rollback_finds_the_one_before():
     ledger = decisions((10, 1, "a"), (10, 2, "b"), (10, 3, "b"))
     assert champion_in(ledger, "equity", moment(10)).name == "b"
     assert previous_champion(ledger, "equity").name == "a"
-    with pytest.raises(PlatformError, match="one champion only"):
-        previous_champion(decisions((1, 1, "a")), "equity")
+
+
+def test_each_rollback_goes_one_champion_further_back_until_there_is_none():
+    steps = [(1, 1, "a", "initial"), (2, 2, "b"), (3, 3, "b", "refuse"), (4, 4, "c")]
+    for hour, expected in ((5, "b"), (6, "a")):
+        back = previous_champion(decisions(*steps), "equity").name
+        assert back == expected
+        steps.append((4, hour, back, "rollback"))
+    with pytest.raises(PlatformError, match="nothing to go back to: a version 1 is its first"):
+        previous_champion(decisions(*steps), "equity")
+    # What is promoted after a rollback returns to the champion it replaced.
+    steps.append((5, 7, "d"))
+    assert previous_champion(decisions(*steps), "equity").name == "a"
+    with pytest.raises(PlatformError, match="pool 'metal' has no champion yet"):
+        previous_champion(decisions(*steps), "metal")
+
+
+def test_a_champion_that_came_twice_is_gone_back_over_twice():
+    steps = [(1, 1, "a"), (2, 2, "b"), (3, 3, "a"), (4, 4, "c")]
+    for hour, expected in ((5, "a"), (6, "b"), (7, "a")):
+        back = previous_champion(decisions(*steps), "equity").name
+        assert back == expected
+        steps.append((4, hour, back, "rollback"))
+    with pytest.raises(PlatformError, match="nothing to go back to"):
+        previous_champion(decisions(*steps), "equity")
 
 
 FORBIDDEN = re.compile(r"\b(UPDATE|DELETE|TRUNCATE|DROP|REPLACE|EXCHANGE|RENAME|DETACH)\b")

@@ -13,7 +13,7 @@ from stock_platform.ml.candidates.base import ScaleModel
 from stock_platform.ml.features import Panel
 from stock_platform.ml.gate import decide
 from stock_platform.ml.quantiles import GAUSSIAN
-from stock_platform.ml.walk_forward import run_block, scored, walk_forward
+from stock_platform.ml.walk_forward import run_block, scored
 from tests.support import panels
 
 CUT = date(2011, 7, 1)
@@ -22,8 +22,8 @@ CUT = date(2011, 7, 1)
 def forecasts_agree(candidates, frame: pl.DataFrame, longer: pl.DataFrame) -> bool:
     """Do forecasts on a panel cut at CUT equal those on the longer panel, for every row?"""
     weeks = (date(2010, 9, 6), date(2011, 6, 27))
-    short = walk_forward(panels.panel_of(frame), candidates, *weeks)
-    long = walk_forward(panels.panel_of(longer), candidates, *weeks)
+    short = panels.walk_forward(panels.panel_of(frame), candidates, *weeks)
+    long = panels.walk_forward(panels.panel_of(longer), candidates, *weeks)
     assert short.height > 100
     return short.equals(long)
 
@@ -73,7 +73,9 @@ def test_the_gate_refuses_what_a_leak_makes_too_good_to_be_true():
     )
     panel = panels.panel_of(frame)
     names = ["random_walk", "random_walk_calibrated", "linear"]
-    rows = walk_forward(panel, [by_name(n) for n in names], date(2009, 1, 5), date(2012, 12, 17))
+    rows = panels.walk_forward(
+        panel, [by_name(n) for n in names], date(2009, 1, 5), date(2012, 12, 17)
+    )
     verdict = decide(
         scored(rows, panel, date(2013, 1, 6)), "random_walk_calibrated", date(2013, 1, 6)
     )

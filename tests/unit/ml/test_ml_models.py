@@ -15,7 +15,7 @@ from stock_platform.ml.candidates.base import Fitted, NotEnoughHistoryError, set
 from stock_platform.ml.candidates.forest import walk_trees
 from stock_platform.ml.quantiles import GAUSSIAN
 from stock_platform.ml.serialise import model_digest, pack, read_arrays, unpack
-from stock_platform.ml.walk_forward import refit_week, run_block, walk_forward
+from stock_platform.ml.walk_forward import refit_week, run_block
 from stock_platform.settings import PROJECT_ROOT
 from tests.support import panels
 
@@ -164,8 +164,8 @@ def test_a_range_and_single_weeks_give_identical_rows():
     panel = panels.sample_panel()
     candidates = [by_name("random_walk"), by_name("ewma"), by_name("linear")]
     weeks = [date(2012, 12, 3) + timedelta(weeks=w) for w in range(4)]
-    together = walk_forward(panel, candidates, weeks[0], weeks[-1])
-    single = pl.concat([walk_forward(panel, candidates, w, w) for w in weeks])
+    together = panels.walk_forward(panel, candidates, weeks[0], weeks[-1])
+    single = pl.concat([panels.walk_forward(panel, candidates, w, w) for w in weeks])
     keys = ["candidate", "week", "instrument_id"]
     assert together.sort(keys).equals(single.sort(keys))
     assert together["refit_week"].n_unique() == 2

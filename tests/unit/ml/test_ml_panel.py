@@ -9,6 +9,7 @@ import pytest
 from stock_platform.errors import PlatformError
 from stock_platform.ml.features import FEATURES, Panel, design_matrix, origin_rows
 from stock_platform.ml.panel_reader import PanelReader
+from stock_platform.ml.weeks import SESSION_COLUMNS, Weeks
 from tests.support import panels
 
 
@@ -92,7 +93,7 @@ def test_weeks_without_restatement_share_one_read_and_equal_a_read_of_their_own(
         moment = reader.decision_time(monday)
         assert moment is not None
         assert reader.at(moment).panel.frame.equals(known(frame, moment).frame)
-    assert reader.reads == 1
+    assert len(reader._reads) == 1
 
 
 def test_a_restated_bar_is_seen_only_from_its_time_on():
@@ -112,7 +113,7 @@ def test_a_restated_bar_is_seen_only_from_its_time_on():
         assert panel.frame.equals(known(both, moment).frame)
         price = panel.frame.filter(row)["price_index"][0]
         assert (price == restated["price_index"][0]) == (moment >= late)
-    assert reader.reads > 1
+    assert len(reader._reads) > 1
 
 
 def test_decision_time_is_when_the_last_origin_bar_came_and_before_the_next_open():
@@ -147,3 +148,24 @@ def test_a_calendar_that_ends_too_early_is_named():
     weeks = panels.weeks()
     with pytest.raises(PlatformError, match="XNYS has no session 5 after 2014-12-26"):
         weeks.target("XNYS", date(2014, 12, 26), 5)
+
+
+def test_a_week_is_pending_between_its_last_close_and_the_next_open() -> None:
+    """What is forecast then is live; before, its bars are not there, after, it is a backtest."""
+    sessions = [(date(2024, 3, 7), 1), (date(2024, 3, 8), 2), (date(2024, 3, 11), 3)]
+    rows = [
+        ("XNYS", day, number, datetime(day.year, 3, day.day, 14, 30, tzinfo=UTC),
+         datetime(day.year, 3, day.day, 21, tzinfo=UTC))
+        for day, number in sessions
+    ]  # fmt: skip
+    weeks = Weeks(pl.DataFrame(rows, schema=SESSION_COLUMNS, orient="row"))
+    reader = PanelReader(lambda at: pytest.fail("nothing needs to be read"), weeks)
+    monday = date(2024, 3, 4)
+    for moment, pending in (
+        (datetime(2024, 3, 8, 20, 59, tzinfo=UTC), False),
+        (datetime(2024, 3, 8, 21, tzinfo=UTC), True),
+        (datetime(2024, 3, 11, 14, 29, tzinfo=UTC), True),
+        (datetime(2024, 3, 11, 14, 30, tzinfo=UTC), False),
+    ):
+        assert reader.is_pending(monday, moment) == pending, moment
+    assert not reader.is_pending(date(2024, 2, 26), datetime(2024, 3, 2, tzinfo=UTC))
