@@ -17,7 +17,7 @@ ifdef SOURCE
 export STOCK_PLATFORM_SOURCE := $(SOURCE)
 endif
 
-.PHONY: help run up down test test-all test-browser browser-deps bench lint format doctor \
+.PHONY: help run up down test test-all test-browser screenshots browser-deps bench lint format doctor \
 	constraints docker-check clean
 
 help:  ## this list
@@ -44,6 +44,12 @@ test-all: $(VENV)/.dev  ## the slow tests too (kill -9 in every stage); about ha
 test-browser: $(VENV)/.dev  ## the pages in Chromium; writes build/browser.json
 	$(BIN)/python -m pytest -n 0 -m browser tests/browser $(PYTEST_ARGS)
 
+screenshots: $(VENV)/.dev  ## make the pictures of the README again, on the packaged sample
+	$(BIN)/python -m pytest -n 0 -m browser \
+	  tests/browser/test_pages.py -k "graph_is_whole or forecasts_page" $(PYTEST_ARGS)
+	cp build/screenshots/dagster-graph.png docs/asset-graph.png
+	cp build/screenshots/dagster-forecast-fan.png docs/forecast-page.png
+
 browser-deps:  ## what test-browser needs from the system (Debian, Ubuntu; needs root)
 	apt-get install -y --no-install-recommends chromium
 
@@ -65,10 +71,12 @@ format: $(VENV)/.dev  ## apply the linter's safe fixes and the formatter
 	$(BIN)/ruff format
 
 constraints: $(VENV)/.dev  ## renew constraints.txt from the environment
+	@.ci/install "$(VENV)" ".[dev,docker]"  # the image's own packages are pinned too
+	@mkdir -p build
 	{ sed -n '/^#/p' constraints.txt; \
 	  $(BIN)/python -m pip freeze --all --exclude-editable | grep -v ' @ ' | LC_ALL=C sort -f; \
-	} > constraints.new
-	mv constraints.new constraints.txt
+	} > build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 clean:  ## remove caches and build/; data and environment stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* *.egg-info

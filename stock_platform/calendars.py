@@ -1,16 +1,19 @@
 """Exchange calendars: which days are sessions, when they open and close, how they are numbered.
 
-What lives here is a thin, cached reading of `exchange_calendars`. No trading day is decided
-anywhere else. What does not: which sessions an instrument is expected to have (`sources/base.py`).
+What lives here is a thin, cached reading of `exchange_calendars`, which knows every calendar but
+`CBR` (`calendar_cbr.py`). No trading day is decided anywhere else. What does not: which sessions an
+instrument is expected to have (`sources/base.py`), and whether bars agree (`calendars_check.py`).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from stock_platform import calendar_cbr
 from stock_platform.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -25,8 +28,9 @@ when the calendar grows at its end."""
 YEARS_AHEAD = 2
 """A calendar is built through the end of the year this many years from now."""
 
-LEAST_AHEAD = timedelta(days=31)
-"""A calendar that ends sooner than this is refused: targets of forecasts would have no session."""
+LEAST_AHEAD = timedelta(days=21)
+"""How far a calendar has to reach past the last session in use: a forecast's target is the fifth
+session after it, and the longest closures (the golden weeks of China) last ten days."""
 
 
 class CalendarError(PlatformError):
@@ -89,6 +93,33 @@ def bounds(calendar: str) -> tuple[date, date]:
     return _built(calendar, datetime.now(UTC).year)[2]
 
 
+def check_reach(calendar: str, last: date) -> None:
+    """Refuse a calendar that ends too soon after `last`, the last session in use.
+
+    exchange_calendars knows some exchanges only through the current year (XBOM, XSES, XSHG): later
+    days would be neither expected nor a target, and nobody would see them missing.
+
+    Raises:
+        CalendarError: it names the calendar and the mend.
+    """
+    _, end = bounds(calendar)
+    if end < last + LEAST_AHEAD:
+        raise CalendarError(
+            f"calendar {calendar} is known only through {end}, less than {LEAST_AHEAD.days} days "
+            f"after {last}: install a newer {_package(calendar)}, or leave the instruments of "
+            f"{calendar} out until there is one"
+        )
+
+
+def ends_soon(codes: Iterable[str], after: date, within: timedelta) -> dict[str, date]:
+    """The calendars that end earlier than `within` after a day, and when they end.
+
+    To warn while there is time: `check_reach` refuses them later.
+    """
+    ends = {code: bounds(code)[1] for code in sorted(set(codes))}
+    return {code: end for code, end in ends.items() if end < after + within}
+
+
 def _table(calendar: str) -> pl.DataFrame:
     return _built(calendar, datetime.now(UTC).year)[0]
 
@@ -108,7 +139,7 @@ def _check_range(calendar: str, first: date, last: date) -> None:
     if first < start or last > end:
         raise CalendarError(
             f"calendar {calendar} covers {start} to {end}, not {first} to {last}: "
-            "ask for days within it (a newer exchange_calendars package may reach further)"
+            f"ask for days within it (a newer {_package(calendar)} package may reach further)"
         )
 
 
@@ -117,25 +148,37 @@ def _built(calendar: str, year: int) -> tuple[pl.DataFrame, str, tuple[date, dat
     """The calendar's table, time zone and bounds, as built in `year` (0.4 s for XNYS)."""
     import polars as pl
 
-    built, start, end = _build(calendar, EPOCH, date(year + YEARS_AHEAD, 12, 31))
-    if end < datetime.now(UTC).date() + LEAST_AHEAD:
-        raise CalendarError(
-            f"calendar {calendar} is known only through {end}, less than {LEAST_AHEAD.days} days "
-            "ahead: install a newer exchange_calendars"
-        )
-    table = pl.DataFrame(
+    through = date(year + YEARS_AHEAD, 12, 31)
+    if calendar == calendar_cbr.CODE:
+        end = min(through, calendar_cbr.last_day())
+        table, zone = calendar_cbr.table(end), calendar_cbr.TIME_ZONE
+        covered = calendar_cbr.FIRST, end
+    else:
+        built, start, end = _build(calendar, EPOCH, through)
+        table, zone, covered = _read(built), str(built.tz), (start, end)
+    numbered = table.select(
+        pl.lit(calendar).alias("calendar"),
+        "session",
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("session_number"),
+        "open_at",
+        "close_at",
+    )
+    return numbered, zone, covered
+
+
+def _read(built: ExchangeCalendar) -> pl.DataFrame:
+    """session, open_at, close_at of every session."""
+    import polars as pl
+
+    return pl.DataFrame(
         {
             "session": built.sessions.to_numpy().astype("datetime64[us]"),
             "open_at": built.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
             "close_at": built.closes.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
         }
-    ).select(
-        pl.lit(calendar).alias("calendar"),
-        pl.col("session").cast(pl.Date),
-        pl.int_range(pl.len(), dtype=pl.Int64).alias("session_number"),
-        pl.col("open_at", "close_at").dt.replace_time_zone("UTC"),
+    ).with_columns(
+        pl.col("session").cast(pl.Date), pl.col("open_at", "close_at").dt.replace_time_zone("UTC")
     )
-    return table, str(built.tz), (start, end)
 
 
 def _build(calendar: str, start: date, end: date) -> tuple[ExchangeCalendar, date, date]:
@@ -162,6 +205,12 @@ def _unknown(calendar: str) -> str:
     import exchange_calendars as xc
 
     near = get_close_matches(calendar, xc.get_calendar_names(), n=3)
-    return f"unknown calendar {calendar!r}: use a code of the exchange_calendars package, " + (
-        f"perhaps {' or '.join(near)}" if near else "for example XNYS"
+    return (
+        f"unknown calendar {calendar!r}: use a code of the exchange_calendars package or CBR, "
+        + (f"perhaps {' or '.join(near)}" if near else "for example XNYS")
     )
+
+
+def _package(calendar: str) -> str:
+    """The package that knows the calendar."""
+    return "holidays" if calendar == calendar_cbr.CODE else "exchange_calendars"

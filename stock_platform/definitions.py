@@ -13,6 +13,7 @@ from stock_platform.defs.accuracy.checks import accuracy_checks
 from stock_platform.defs.automation import jobs, schedules, sensors
 from stock_platform.defs.forecasting.forecasts import forecast_checks, forecasts
 from stock_platform.defs.ingestion.checks import lake_checks
+from stock_platform.defs.ingestion.coverage import outage_checks, session_coverage
 from stock_platform.defs.ingestion.raw import lake_tables, raw_assets
 from stock_platform.defs.marts.dbt import marts
 from stock_platform.defs.marts.reference import warehouse_reference
@@ -30,12 +31,13 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
         assets=[
             *raw_assets,
             *lake_tables,
+            session_coverage,
             warehouse_reference,
             marts,
             week_ahead_model,
             forecasts,
         ],
-        asset_checks=[*lake_checks, *forecast_checks, *accuracy_checks],
+        asset_checks=[*lake_checks, *outage_checks, *forecast_checks, *accuracy_checks],
         jobs=jobs,
         schedules=schedules,
         sensors=sensors,

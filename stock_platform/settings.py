@@ -70,10 +70,24 @@ class Settings(BaseSettings):
     mlflow_port: Port = 5000
     """Ports of the pages that `make up` serves on loopback."""
 
-    source: Literal["sample", "files", "simulated"] = "sample"
+    source: str = "sample"
     """The source whose data the warehouse and the forecasts describe."""
     universe: Path | None = None
-    """YAML file of instruments; without it a source describes its own."""
+    """YAML file of instruments. Without it `sample`, `files` and `simulated` describe their own;
+    `yahoo` and `cbr` read the packaged `stock_platform/universe.yaml`."""
+
+    yahoo_url: str = ""
+    """Base URL asked instead of every host of Yahoo Finance: a caching proxy or a test server."""
+    yahoo_requests_per_minute: Annotated[int, Field(ge=1)] = 120
+    cbr_url: str = "https://www.cbr.ru"
+    """Base URL of the Central Bank of Russia, or of a mirror."""
+    refetch_sessions: Annotated[int, Field(ge=0)] = 10
+    """How many of the newest sessions a live source asks for again in every load."""
+    max_outage_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """A load with a greater share of expected bars missing because of an outage blocks what is
+    downstream; what did arrive is kept."""
+    revision_alert: Annotated[float, Field(gt=0)] = 0.01
+    """A restated close that moved by more than this share raises a warning."""
 
     files_path: Path | None = None
     """Folder of the `files` source; it holds `files.yaml` (column mapping) beside the data."""
@@ -86,6 +100,16 @@ class Settings(BaseSettings):
 
     backtest_weeks: Annotated[int, Field(ge=1)] = 260
     """How many of the last weeks of a source `stock-platform run` forecasts."""
+
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, value: str) -> str:
+        """A source is a module of `stock_platform/sources`."""
+        from stock_platform.sources import active_names
+
+        if value not in active_names():
+            raise ValueError(f"no such source: use one of {', '.join(active_names())}")
+        return value
 
     @field_validator("home", "universe", "files_path", mode="before")
     @classmethod

@@ -1,23 +1,54 @@
-"""Instruments: what they are, which calendar they trade on, from when to when.
+"""Instruments: what they are, which calendar they trade on, from when to when, under which symbols.
 
-What lives here is the one `Instrument` type and the reader of the YAML file a user edits. What does
-not: prices, and which sessions an instrument is expected to have (`sources/base.py`).
+What lives here is the one `Instrument` type and the reader of the YAML file a user edits; the file
+that ships is `universe.yaml`. What does not: prices, the checks between two entries
+(`universe_checks.py`), and which sessions an instrument is expected to have (`sources/base.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
-from stock_platform import calendars
+from stock_platform import calendars, universe_checks
 from stock_platform.errors import PlatformError
 from stock_platform.marked_yaml import load_model
 
 AssetClass = Literal["equity", "etf", "index", "metal", "fx"]
+
+PACKAGED = Path(__file__).parent / "universe.yaml"
+"""The instruments of the live sources when no file is named."""
+
+
+class UniverseError(PlatformError):
+    """A universe has nothing that the source could be asked for."""
+
+
+@dataclass(frozen=True)
+class Validity:
+    """A symbol of one source and the sessions in which it means the instrument.
+
+    Attributes:
+        first_session: None: since the instrument's first.
+        last_session: None: until the instrument's last.
+    """
+
+    symbol: str
+    first_session: date | None = None
+    last_session: date | None = None
 
 
 @dataclass(frozen=True)
@@ -26,10 +57,14 @@ class Instrument:
 
     Attributes:
         instrument_id: permanent, survives a change of ticker, such as `XNAS:AAPL`.
-        calendar: code of `exchange_calendars`, such as `XNYS`.
+        symbol: what pages show.
+        calendar: code of `exchange_calendars`, such as `XNYS`, or `CBR`.
         currency: ISO 4217 code of its prices.
         sector: "" if there is none.
         last_session: None while it trades.
+        symbols: by source, in order of time and without overlap; a source that is not there is
+            not asked for the instrument, or finds it by `symbol` (`files`).
+        recycled: sources at which its last symbol means another instrument by now.
     """
 
     instrument_id: str
@@ -41,6 +76,71 @@ class Instrument:
     sector: str
     first_session: date
     last_session: date | None = None
+    symbols: Mapping[str, tuple[Validity, ...]] = field(default_factory=dict, hash=False)
+    recycled: frozenset[str] = frozenset()
+
+    def symbol_at(self, source: str, session: date) -> str:
+        """The symbol of `source` valid at `session`.
+
+        Between two validity rows it is the earlier one's, before all of them the first one's, and
+        `symbol` where the source has none.
+        """
+        ((symbol, _, _),) = self.symbol_spans(source, session, session)
+        return symbol
+
+    def symbol_spans(self, source: str, first: date, last: date) -> list[tuple[str, date, date]]:
+        """The days from `first` to `last` cut by the symbol of `source`, as (symbol, from, to).
+
+        Together they are every day of the range; gaps are filled as `symbol_at` says.
+        """
+        rows = self.symbols.get(source) or (Validity(self.symbol),)
+        starts = [date.min, *[row.first_session or date.min for row in rows[1:]]]
+        ends = [*[start - timedelta(days=1) for start in starts[1:]], date.max]
+        spans = [
+            (row.symbol, max(first, start), min(last, end))
+            for row, start, end in zip(rows, starts, ends, strict=True)
+        ]
+        return [span for span in spans if span[1] <= span[2]]
+
+    def asked_as(self, source: str) -> str | None:
+        """The symbol to ask `source` for now, which answers with the whole history.
+
+        None if the source does not have the instrument, or if its last symbol there is another
+        instrument's by now: asking would bring the other one's bars.
+        """
+        rows = self.symbols.get(source)
+        return None if not rows or source in self.recycled else rows[-1].symbol
+
+
+class ValidityEntry(BaseModel):
+    """A row of `symbols`: a symbol and when it is valid."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    symbol: Annotated[str, Field(min_length=1)]
+    first_session: date | None = None
+    last_session: date | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        universe_checks.check_order(self)
+        return self
+
+
+def _rows(value: Any) -> Any:
+    """A lone symbol as the list of its one validity row."""
+    return value if isinstance(value, list) else [{"symbol": value}]
+
+
+_Rows = Annotated[list[ValidityEntry], BeforeValidator(_rows), Field(min_length=1)]
+
+
+_Symbols = Annotated[
+    dict[str, _Rows],
+    AfterValidator(universe_checks.check_sources),
+    AfterValidator(universe_checks.check_rows),
+]
+"""Per source one symbol, or a list of validity rows."""
 
 
 class InstrumentEntry(BaseModel):
@@ -57,6 +157,7 @@ class InstrumentEntry(BaseModel):
     sector: str = ""
     first_session: date | None = None
     last_session: date | None = None
+    symbols: _Symbols = {}
 
     @field_validator("calendar")
     @classmethod
@@ -70,11 +171,12 @@ class InstrumentEntry(BaseModel):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.first_session and self.last_session and self.last_session < self.first_session:
-            raise ValueError(
-                f"last_session {self.last_session} lies before first_session {self.first_session}"
-            )
+        universe_checks.check_order(self)
         return self
+
+    def rows(self, source: str) -> list[ValidityEntry]:
+        """The validity rows of `source` in order of time; empty if the entry gives none."""
+        return sorted(self.symbols.get(source, []), key=lambda row: row.first_session or date.min)
 
 
 class _FullEntry(InstrumentEntry):
@@ -95,34 +197,55 @@ class _UniverseFile(BaseModel):
     @field_validator("instruments")
     @classmethod
     def _unique(cls, value: list[_FullEntry]) -> list[_FullEntry]:
-        check_unique(value)
+        universe_checks.check_unique(value)
         return value
-
-
-def check_unique(entries: list[_FullEntry] | list[InstrumentEntry]) -> None:
-    """Refuse two entries with one symbol or one instrument_id.
-
-    Raises:
-        ValueError: naming the entries; pydantic turns it into an error with line and field.
-    """
-    for field in ("instrument_id", "symbol"):
-        seen: dict[str, int] = {}
-        for number, entry in enumerate(entries):
-            value = getattr(entry, field)
-            if value is not None and value in seen:
-                raise ValueError(
-                    f"{field} {value!r} stands in entries {seen[value]} and {number}: keep one"
-                )
-            seen[value] = number
 
 
 def load(path: Path) -> list[Instrument]:
     """The instruments of a universe file, in its order.
 
     The file holds `instruments:`, a list of mappings with the fields of `Instrument`; `asset_class`
-    (equity), `sector` ("") and `last_session` (still trading) may be left out.
+    (equity), `sector` (""), `last_session` (still trading) and `symbols` may be left out.
 
     Raises:
         ConfigFileError: naming the line and the field.
     """
-    return [Instrument(**dict(entry)) for entry in load_model(path, _UniverseFile).instruments]
+    return list(instruments(load_entries(path)))
+
+
+def load_entries(path: Path) -> list[InstrumentEntry]:
+    """The same as entries, for a source that fills in something of its own."""
+    return list(load_model(path, _UniverseFile).instruments)
+
+
+def for_source(path: Path | None, source: str) -> list[Instrument]:
+    """The instruments that have symbols of `source`, ordered by instrument_id.
+
+    Args:
+        path: a universe file; None: the packaged one.
+        source: such as `yahoo`.
+
+    Raises:
+        ConfigFileError: naming the line and the field.
+        UniverseError: no instrument has a symbol of the source.
+    """
+    path = path or PACKAGED
+    found = [i for i in load(path) if source in i.symbols]
+    if not found:
+        raise UniverseError(
+            f"no instrument in {path} has a symbol of source {source}: add `symbols: "
+            f"{{{source}: ...}}` to the entries it is to be asked for (example: {PACKAGED})"
+        )
+    return sorted(found, key=lambda i: i.instrument_id)
+
+
+def instruments(entries: list[InstrumentEntry]) -> Iterator[Instrument]:
+    """Complete entries, checked against each other, as instruments, in the same order."""
+    recycled = universe_checks.recycled(entries)
+    for number, entry in enumerate(entries):
+        symbols = {
+            source: tuple(Validity(**dict(row)) for row in entry.rows(source))
+            for source in sorted(entry.symbols)
+        }
+        fields: dict[str, Any] = dict(entry) | {"symbols": symbols, "recycled": recycled[number]}
+        yield Instrument(**fields)

@@ -40,6 +40,19 @@ def home(settings: Settings) -> Iterator[Check]:
     yield Check("disk", state, f"{free:.1f} GB free", mend)
 
 
+def source(settings: Settings) -> Iterator[Check]:
+    """The active source could deliver, as far as it can tell without fetching."""
+    from stock_platform.sources import get_source
+
+    try:
+        what = get_source(settings).check()
+    except PlatformError as error:
+        mend = f"correct it, or choose another {PREFIX}SOURCE; then run doctor again"
+        yield Check("source", "fail", f"{settings.source}: {error}", mend)
+    else:
+        yield Check("source", "ok", f"{settings.source}: {what}")
+
+
 def lake(settings: Settings) -> Iterator[Check]:
     """The lake's root can be listed."""
     root = settings.lake_root

@@ -58,6 +58,7 @@ def report() -> dict[str, Any]:
         found.append(look())
     if settings is not None:
         for look in (
+            checks_settings.source,
             checks_settings.home,
             checks_settings.lake,
             checks_settings.databases,

@@ -6,24 +6,32 @@ packaged sample has no tomorrow.
 """
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from stock_platform.defs.forecasting.forecasts import forecasts
+from stock_platform.defs.ingestion.coverage import session_coverage
 from stock_platform.defs.ingestion.raw import raw_assets
 from stock_platform.defs.marts.dbt import marts
 from stock_platform.defs.marts.reference import warehouse_reference
 from stock_platform.defs.training.model import week_ahead_model
 from stock_platform.settings import load_settings
+from stock_platform.sources import companions
 
 _accuracy = dg.AssetSelection.groups("accuracy")
-_marts = dg.AssetSelection.assets(marts, warehouse_reference) - _accuracy
-_source = load_settings().source
-_raw = next(asset for asset in raw_assets if asset.key.path[-1] == _source)
+_marts = dg.AssetSelection.assets(marts, warehouse_reference, session_coverage) - _accuracy
+_settings = load_settings()
 
-ingest = dg.define_asset_job(
-    "ingest",
-    selection=dg.AssetSelection.assets(_raw),
-    description=f"Load days of the active source ({_source}) into the lake. Daily partitions.",
-)
+
+def _loading(job: str, names: tuple[str, ...], what: str) -> UnresolvedAssetJobDefinition:
+    raw = [asset for asset in raw_assets if asset.key.path[-1] in names]
+    return dg.define_asset_job(
+        job,
+        selection=dg.AssetSelection.assets(*raw),
+        description=f"Load days of {what} into the lake. Daily partitions.",
+    )
+
+
+ingest = _loading("ingest", (_settings.source,), f"the active source ({_settings.source})")
 build_marts = dg.define_asset_job(
     "build_marts",
     selection=_marts,
@@ -40,19 +48,29 @@ score_forecasts = dg.define_asset_job(
     description="Score every matured forecast of the ledger against the random walk.",
 )
 jobs = [ingest, build_marts, forecast_week, score_forecasts]
+_loads = [ingest]
+if beside := companions(_settings):
+    # A job of its own: an outage of the bank must not hold up the shares.
+    ingest_beside = _loading("ingest_beside", beside, f"what goes with it ({', '.join(beside)})")
+    _loads.append(ingest_beside)
+    jobs.append(ingest_beside)
 
 schedules = [
-    dg.build_schedule_from_partitioned_job(
-        ingest, name="ingest_every_evening", hour_of_day=23, minute_of_hour=30
+    *(
+        dg.build_schedule_from_partitioned_job(
+            job, name=f"{job.name}_every_evening", hour_of_day=23, minute_of_hour=30
+        )
+        for job in _loads
     ),
+    # Friday's bars are final a day after their close, and no exchange opens before Sunday evening.
     dg.build_schedule_from_partitioned_job(
-        forecast_week, name="forecast_every_saturday", day_of_week=6, hour_of_day=4
+        forecast_week, name="forecast_every_sunday", day_of_week=0, hour_of_day=4
     ),
 ]
 
 
 @dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.SUCCESS, monitored_jobs=[ingest], request_job=build_marts
+    run_status=dg.DagsterRunStatus.SUCCESS, monitored_jobs=_loads, request_job=build_marts
 )
 def build_marts_after_ingest(context: dg.RunStatusSensorContext) -> dg.RunRequest:
     """New days in the lake become rows in the marts."""

@@ -41,8 +41,7 @@ class PlatformResource(dg.ConfigurableResource[Any]):
         """The source called `name`, the active one without a name."""
         from stock_platform.sources import get_source
 
-        settings = self.settings
-        return get_source(settings.model_copy(update={"source": name}) if name else settings)
+        return get_source(self.settings, name)
 
     @contextmanager
     def warehouse(self, run_id: str | None = None) -> Iterator["Client"]:

@@ -6,7 +6,6 @@ by `known_at`, so old snapshots matter little: the last few are kept, and one a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -106,11 +105,3 @@ def _named_only_by(table: Table, history: list[Snapshot], gone: set[int]) -> set
             garbage.add(snapshot.manifest_list)
             garbage |= manifests(snapshot) - needed
     return garbage
-
-
-def metadata_files(table: Table) -> Iterable[str]:
-    """Every metadata file that a kept snapshot names."""
-    for snapshot in table.metadata.snapshots:
-        yield snapshot.manifest_list
-        for manifest in snapshot.manifests(table.io):
-            yield manifest.manifest_path

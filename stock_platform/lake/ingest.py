@@ -19,7 +19,8 @@ import polars as pl
 from stock_platform.errors import PlatformError
 from stock_platform.lake import extraction
 from stock_platform.lake.lake import Lake
-from stock_platform.lake.sink import Counts, Progress, Sink
+from stock_platform.lake.sink import Sink
+from stock_platform.progress import Progress
 
 if TYPE_CHECKING:
     from stock_platform.settings import Settings
@@ -44,7 +45,6 @@ class LoadReport:
         rows_ignored: provisional, of a bar that is final already.
         quarantined: coverage rows received that name a bad row of the source.
         by_session: session, dataset, rows (received), written; ordered.
-        datasets: the same counts per dataset.
         adopted_objects: left by a killed load, registered by this one.
     """
 
@@ -57,7 +57,6 @@ class LoadReport:
     quarantined: int
     adopted_objects: int
     by_session: pl.DataFrame
-    datasets: dict[str, Counts]
 
 
 def load(
@@ -89,12 +88,14 @@ def load(
         moment = (known_at or datetime.now(UTC)).astimezone(UTC)
         sink = Sink(lake, source.name, moment, progress)
         sink.adopt(first, last)
+        source.progress = progress
         extraction.run(
             source.name,
             lambda: source.dlt_source(first, last, moment),
             directory,
             sink.receive,
         )
+        source.loaded()
     return _report(sink)
 
 
@@ -111,7 +112,6 @@ def _report(sink: Sink) -> LoadReport:
         quarantined=sink.quarantined,
         adopted_objects=sink.adopted,
         by_session=pl.concat([empty, *sink.by_session]).sort("session", "dataset"),
-        datasets=sink.counts,
     )
 
 

@@ -94,15 +94,21 @@ class Lake:
     ) -> dict[str, tuple[date, int]]:
         """Session and size of every object of the sessions, by key, registered or not."""
         days = (last - first).days + 1
+        return self.stored_on(source, dataset, {first + timedelta(n) for n in range(days)})
+
+    def stored_on(
+        self, source: str, dataset: Dataset, days: set[date]
+    ) -> dict[str, tuple[date, int]]:
+        """The same of any days."""
         folders = (
-            [paths.folder(source, dataset.name, first + timedelta(n)) for n in range(days)]
-            if days <= _LIST_BY_DAY
+            [paths.folder(source, dataset.name, day) for day in sorted(days)]
+            if len(days) <= _LIST_BY_DAY
             else [paths.folder(source, dataset.name)]
         )
         found = {}
         for folder in folders:
             for name, size in self.store.list(folder):
                 key = paths.parse(name)
-                if key is not None and first <= key.session <= last:
+                if key is not None and key.session in days:
                     found[name] = (key.session, size)
         return found

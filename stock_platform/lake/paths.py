@@ -12,6 +12,9 @@ from datetime import UTC, date, datetime
 from stock_platform.errors import PlatformError
 
 RAW = "raw"
+RESPONSES = "responses"
+"""What providers answered, by the day of the load: responses/<source>/yyyy/mm/dd/<moment>.parquet.
+Beside `raw`, not in it: nothing of the catalog or of dbt looks here."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _KEY = re.compile(
     r"(?:.*/)?raw/(?P<source>[a-z0-9_]+)/(?P<dataset>[a-z0-9_]+)"
@@ -31,10 +34,7 @@ class ObjectKey:
 def folder(source: str, dataset: str, session: date | None = None) -> str:
     """Folder of one session, or of all sessions of a dataset, with a trailing slash."""
     for name in (source, dataset):
-        if not _NAME.match(name):
-            raise PlatformError(
-                f"{name!r} can't be a folder of the lake: use lower-case letters, digits and _"
-            )
+        _check(name)
     base = f"{RAW}/{source}/{dataset}/"
     return base if session is None else f"{base}{session:%Y/%m/%d}/"
 
@@ -46,8 +46,19 @@ def first_object(source: str, dataset: str, session: date) -> str:
 
 def revision_object(source: str, dataset: str, session: date, known_at: datetime) -> str:
     """Key of the object with what `known_at` (aware) changed about a session."""
-    stamp = known_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    return f"{folder(source, dataset, session)}rev-{stamp}.parquet"
+    return f"{folder(source, dataset, session)}rev-{_stamp(known_at)}.parquet"
+
+
+def responses_folder(source: str) -> str:
+    """Folder of everything that the providers of a source answered, with a trailing slash."""
+    _check(source)
+    return f"{RESPONSES}/{source}/"
+
+
+def packed_responses(source: str, known_at: datetime) -> str:
+    """Key of the answers that the load of `known_at` (aware) was made from."""
+    day = known_at.astimezone(UTC).strftime("%Y/%m/%d")
+    return f"{responses_folder(source)}{day}/{_stamp(known_at)}.parquet"
 
 
 def parse(path: str) -> ObjectKey | None:
@@ -60,3 +71,14 @@ def parse(path: str) -> ObjectKey | None:
     except ValueError:
         return None
     return ObjectKey(match["source"], match["dataset"], session)
+
+
+def _check(name: str) -> None:
+    if not _NAME.match(name):
+        raise PlatformError(
+            f"{name!r} can't be a folder of the lake: use lower-case letters, digits and _"
+        )
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S%fZ")

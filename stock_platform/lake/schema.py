@@ -7,14 +7,10 @@ What lives here is what a row *is*. How rows are compared is `difference.py`, wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from stock_platform.errors import PlatformError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 PROVISIONAL, FINAL = "provisional", "final"
 ASSUMED, OBSERVED = "assumed", "observed"
@@ -59,11 +55,6 @@ class Dataset:
         """The columns as a polars schema: `pl.DataFrame(rows, schema=...)`."""
         return pl.Schema(self.columns)
 
-    @property
-    def arrow_schema(self) -> pa.Schema:
-        """The columns as an Arrow schema."""
-        return self.empty().to_arrow().schema
-
     def empty(self) -> pl.DataFrame:
         """A frame without rows."""
         return pl.DataFrame(schema=self.polars_schema)
@@ -102,6 +93,24 @@ CORPORATE_ACTIONS = _dataset(
 """`action` split (`value`: new shares per old), dividend or capital_gain (`value`: per share as
 traded, in `currency`); `session` is the ex-date."""
 
+METAL_PRICES = _dataset(
+    "metal_prices",
+    {"metal": pl.String(), "buy": pl.Float64(), "sell": pl.Float64()},
+    measured=("buy", "sell"),
+    stated=("metal",),
+)
+"""Official prices of precious metals in `currency` per gram; `session` is the first day a price is
+valid, not the day of the fixing it was made from. `metal` is an ISO 4217 code such as XAU."""
+
+FX_RATES = _dataset(
+    "fx_rates",
+    {"quoted_currency": pl.String(), "nominal": pl.Float64(), "rate": pl.Float64()},
+    measured=("nominal", "rate"),
+    stated=("quoted_currency",),
+)
+"""Official rates: `rate` units of `currency` per ONE unit of `quoted_currency`; the bank quoted it
+per `nominal` units. `session` is the first day the rate is valid."""
+
 COVERAGE = _dataset(
     "coverage",
     {name: pl.String() for name in ("reason", "row_ref", "field", "value", "detail")},
@@ -111,7 +120,8 @@ COVERAGE = _dataset(
 """Why an expected bar is absent (`row_ref` '') or a row was quarantined ('file.csv:17')."""
 
 DATASETS: dict[str, Dataset] = {
-    dataset.name: dataset for dataset in (EQUITY_PRICES, CORPORATE_ACTIONS, COVERAGE)
+    dataset.name: dataset
+    for dataset in (EQUITY_PRICES, CORPORATE_ACTIONS, METAL_PRICES, FX_RATES, COVERAGE)
 }
 
 

@@ -5,7 +5,7 @@ One `Sink` per load. It knows nothing of dlt but that deliveries come as Parquet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
@@ -17,9 +17,7 @@ from stock_platform.lake.catalog import NewObject
 from stock_platform.lake.difference import ConflictError, difference
 from stock_platform.lake.lake import Lake
 from stock_platform.lake.schema import DATASETS, Dataset, dataset
-
-Progress = Callable[[str, int, int], None]
-"""Called with the step, how much of it is done, and how much there is."""
+from stock_platform.progress import Progress
 
 _BATCH_ROWS = 100_000
 _BATCH_OBJECTS = 2048
@@ -148,8 +146,8 @@ class Sink:
         known = self._listed[shape.name]
         first, last = self._range or (date.max, date.min)
         new = days if again else {d for d in days - known if not first <= d <= last}
-        for day in new:
-            found = self.lake.stored(self.source, shape, day, day)
+        if new:
+            found = self.lake.stored_on(self.source, shape, new)
             self.stored[shape.name].update({key: where for key, (where, _) in found.items()})
             self._register_missing(shape, found)
         known |= new

@@ -17,6 +17,7 @@ import polars as pl
 from stock_platform import calendars
 from stock_platform.errors import PlatformError
 from stock_platform.lake import schema
+from stock_platform.progress import Progress
 from stock_platform.universe import Instrument
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ FETCHED_LATE = timedelta(days=3)
 was due, not when we came for it. Three days let a Friday's bar be fetched on the next Monday."""
 
 DATASETS = ("equity_prices", "corporate_actions", "coverage")
+"""What a source of shares delivers."""
 
 
 class SourceError(PlatformError):
@@ -40,18 +42,28 @@ class Extract:
     Attributes:
         tables: by dataset name, with exactly the columns of `lake/schema.py`, sorted by key.
         duplicates: rows left out because another row said the same.
+        part: how much of the delivery is done with this, of how much; for the progress.
     """
 
     tables: dict[str, pl.DataFrame]
     duplicates: int = 0
+    part: tuple[int, int] | None = None
 
 
 class Source(Protocol):
-    """A provider of daily bars, corporate actions and the reasons for what it lacks."""
+    """A provider of daily bars, corporate actions and the reasons for what it lacks.
 
-    @property
-    def name(self) -> str:
-        """The name in the `source` column and in lake paths."""
+    A source that names it as its base class inherits what has a body here.
+    """
+
+    name: str
+    """The name in the `source` column and in lake paths."""
+
+    live: bool
+    """Whether it asks a provider for what is new today; `span` then ends with today's date."""
+
+    progress: Progress | None = None
+    """Told how much of a delivery has been extracted; whoever loads sets it."""
 
     @property
     def publication_lag(self) -> timedelta:
@@ -66,14 +78,37 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """A cheap digest of what it would deliver: equal digest, equal delivery."""
 
+    def check(self) -> str:
+        """What `stock-platform doctor` says of it, in one line, found without fetching any data.
+
+        It takes seconds at most and changes nothing; a network source asks its server once.
+
+        Raises:
+            PlatformError: it could not deliver; the message names the thing and the mend.
+        """
+
+    def notes(self) -> list[str]:
+        """What a user should know of the delivery as a whole, told once in a run; often nothing."""
+        return []
+
     def extract(self, first: date, last: date, known_at: datetime) -> Extract:
         """Everything about the sessions from `first` to `last`, as it stands at `known_at`."""
+        return together(list(self.chunks(first, last, known_at)))
 
     def chunks(self, first: date, last: date, known_at: datetime) -> Iterator[Extract]:
         """The same in consecutive ranges of whole sessions, each of bounded size."""
 
     def dlt_source(self, first: date, last: date, known_at: datetime) -> Any:
         """The same as a dlt source with one resource per dataset, yielding Arrow tables."""
+        return as_dlt_source(self, first, last, known_at)
+
+    def loaded(self) -> None:
+        """Called when the lake holds everything of the last delivery.
+
+        What the source kept in case the load is killed, so as not to ask its provider again, is
+        then no longer needed.
+        """
+        return  # without a statement mypy takes it for abstract
 
 
 def availability(due_at: pl.Expr, known_at: datetime) -> list[pl.Expr]:
@@ -124,31 +159,65 @@ def no_rows() -> dict[str, pl.DataFrame]:
     return {name: schema.dataset(name).empty() for name in DATASETS}
 
 
+def together(parts: list[Extract]) -> Extract:
+    """Extracts of a source of shares as one."""
+    return Extract(
+        {
+            name: conform(name, pl.concat([empty, *[part.tables[name] for part in parts]]))
+            for name, empty in no_rows().items()
+        },
+        duplicates=sum(part.duplicates for part in parts),
+    )
+
+
 def clock(instruments: list[Instrument], first: date, last: date) -> pl.DataFrame:
-    """The sessions of every calendar in use: calendar, session, open_at, close_at."""
+    """The sessions of every calendar in use: calendar, session, open_at, close_at.
+
+    Raises:
+        CalendarError: a calendar ends too soon after the last session of its instruments.
+    """
+    in_use: dict[str, date] = {}
+    for one in instruments:
+        end = min(last, one.last_session or last)
+        in_use[one.calendar] = max(end, in_use.get(one.calendar, end))
     tables = []
-    for calendar in sorted({i.calendar for i in instruments}):
+    for calendar, until in sorted(in_use.items()):
+        calendars.check_reach(calendar, until)
         start, end = calendars.bounds(calendar)
         tables.append(calendars.session_table(calendar, max(first, start), min(last, end)))
     return pl.concat(tables).drop("session_number")
 
 
-def expected(instruments: list[Instrument], first: date, last: date) -> pl.DataFrame:
+def expected(
+    instruments: list[Instrument], first: date, last: date, source: str = ""
+) -> pl.DataFrame:
     """Every (instrument, session) from `first` to `last` between its first and last session.
 
+    Sessions between two validity rows of a symbol are expected too: that a provider has no bars
+    there is a reason to be told, not to be passed over.
+
+    Args:
+        instruments: of any calendars.
+        first: included.
+        last: included.
+        source: whose symbols to tell; those that pages show where it has none.
+
     Returns:
-        instrument_id, symbol, currency, calendar, session, open_at, close_at.
+        instrument_id, symbol (valid at the session), currency, calendar, session, open_at,
+        close_at.
     """
+    spans = [
+        (i.instrument_id, symbol, i.currency, i.calendar, start, end)
+        for i in instruments
+        for symbol, start, end in i.symbol_spans(
+            source, max(first, i.first_session), min(last, i.last_session or last)
+        )
+    ]
+    names = ("instrument_id", "symbol", "currency", "calendar")
     frame = pl.DataFrame(
-        {
-            "instrument_id": [i.instrument_id for i in instruments],
-            "symbol": [i.symbol for i in instruments],
-            "currency": [i.currency for i in instruments],
-            "calendar": [i.calendar for i in instruments],
-            "from": [max(first, i.first_session) for i in instruments],
-            "to": [min(last, i.last_session or last) for i in instruments],
-        },
-        schema_overrides={"from": pl.Date, "to": pl.Date},
+        spans,
+        schema={**dict.fromkeys(names, pl.String), "from": pl.Date, "to": pl.Date},
+        orient="row",
     )
     sessions = clock(instruments, first, last)
     return (
@@ -169,15 +238,16 @@ def split_range(first: date, last: date, days: int) -> Iterator[tuple[date, date
 
 
 def as_dlt_source(source: Source, first: date, last: date, known_at: datetime) -> Any:
-    """`source.chunks` as a dlt source: one resource per dataset, yielding Arrow tables.
+    """`source.chunks` as a dlt source: one resource per dataset of the lake, yielding Arrow tables.
 
-    The resources share one pass over the chunks: whichever is asked first pulls the next chunk and
-    leaves the other tables for their own resource.
+    The resource of a dataset that the source does not deliver yields nothing. The resources share
+    one pass over the chunks: whichever is asked first pulls the next chunk and leaves the other
+    tables for their own resource.
     """
     import dlt
 
     chunks = source.chunks(first, last, known_at)
-    waiting: Mapping[str, deque[pl.DataFrame]] = {name: deque() for name in DATASETS}
+    waiting: Mapping[str, deque[pl.DataFrame]] = {name: deque() for name in schema.DATASETS}
 
     def tables(dataset: str) -> Iterator[pa.Table]:
         while True:
@@ -185,6 +255,8 @@ def as_dlt_source(source: Source, first: date, last: date, known_at: datetime) -
                 chunk = next(chunks, None)
                 if chunk is None:
                     return
+                if source.progress and chunk.part:
+                    source.progress("answers", *chunk.part)
                 for name, table in chunk.tables.items():
                     if table.height:
                         waiting[name].append(table)
@@ -192,7 +264,7 @@ def as_dlt_source(source: Source, first: date, last: date, known_at: datetime) -
 
     @dlt.source(name=source.name, max_table_nesting=0)
     def build() -> Any:
-        for name in DATASETS:
+        for name in schema.DATASETS:
             yield dlt.resource(tables(name), name=name, write_disposition="append")
 
     return build()

@@ -256,22 +256,10 @@ def _ratios() -> list[Fraction]:
 def check_basis(bars: pl.DataFrame, splits: pl.DataFrame, basis: str) -> None:
     """Refuse a declared basis that the closes around a large split contradict.
 
-    Over an ex-date with ratio s a traded close steps by about 1/s, an adjusted one by about 1.
-
     Raises:
         SourceError: naming the instrument, the split and the mend.
     """
-    closes = bars.select(
-        *KEY, "close", pl.col("close").shift().over("instrument_id").alias("before")
-    )
-    seen = (
-        splits.filter(pl.col("value").log().abs() > math.log(1.5))
-        .join(closes, on=KEY)
-        .drop_nulls("before")
-        .with_columns((pl.col("before") / pl.col("close")).log().alias("fall"))
-    )
-    like_traded = (pl.col("fall") - pl.col("value").log()).abs() < pl.col("fall").abs()
-    wrong = seen.filter(~like_traded if basis == "traded" else like_traded)
+    wrong = contradictions(bars, splits, basis)
     if wrong.height:
         row = wrong.row(0, named=True)
         raise SourceError(
@@ -279,3 +267,30 @@ def check_basis(bars: pl.DataFrame, splits: pl.DataFrame, basis: str) -> None:
             f"{row['value']:g}:1 on {row['session']} its close goes from {row['before']:g} to "
             f"{row['close']:g}: mend `basis`, or the split in the actions file"
         )
+
+
+def contradictions(bars: pl.DataFrame, splits: pl.DataFrame, basis: str) -> pl.DataFrame:
+    """The large splits over which the closes are not on the basis that `bars` are said to be on.
+
+    Over an ex-date with ratio s a traded close steps by about 1/s, an adjusted one by about 1.
+
+    Args:
+        bars: instrument_id, session, close; sorted.
+        splits: instrument_id, session (ex-date), value (ratio).
+        basis: `traded`, or else adjusted for splits.
+
+    Returns:
+        instrument_id, session, value, close, before (the close before the ex-date).
+    """
+    closes = bars.select(
+        *KEY, "close", pl.col("close").shift().over("instrument_id").alias("before")
+    )
+    seen = (
+        splits.select(*KEY, "value")
+        .filter(pl.col("value").log().abs() > math.log(1.5))
+        .join(closes, on=KEY)
+        .drop_nulls("before")
+    )
+    fall = (pl.col("before") / pl.col("close")).log()
+    like_traded = (fall - pl.col("value").log()).abs() < fall.abs()
+    return seen.filter(~like_traded if basis == "traded" else like_traded).sort(KEY)

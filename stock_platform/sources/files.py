@@ -7,13 +7,11 @@ What lives here answers as a `Source` from what was loaded. What does not: loadi
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -22,22 +20,23 @@ from stock_platform.marked_yaml import load_model
 from stock_platform.sources import base, files_coverage, files_load, files_reading
 from stock_platform.sources.base import Extract, SourceError
 from stock_platform.sources.files_config import CONFIG_NAME, FilesConfig
-from stock_platform.universe import Instrument, InstrumentEntry
+from stock_platform.universe import Instrument
+from stock_platform.universe_checks import BY_SYMBOL
 
 if TYPE_CHECKING:
     from stock_platform.settings import Settings
 
-log = logging.getLogger(__name__)
-
 ROWS_PER_CHUNK = 500_000
 
 
-class FilesSource:
+class FilesSource(base.Source):
     """Daily bars of a folder, which is read once, when first asked what is in it.
 
     Args:
         universe_file: instruments; they replace those that `config` lists.
     """
+
+    live = False
 
     def __init__(
         self,
@@ -99,6 +98,23 @@ class FilesSource:
         text = repr((self.name, config.model_dump_json(), stats))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def check(self) -> str:
+        """The universe can be read, and every file opens and has its columns; no row is read."""
+        if self.universe_file:
+            universe.load(self.universe_file)
+        files = files_reading.check_files(self.folder, self.config)
+        return f"{self.folder}: {len(files)} file{'' if len(files) == 1 else 's'}, columns as named"
+
+    def notes(self) -> list[str]:
+        """How many rows of the folder were kept out, if any."""
+        loaded = self._loaded
+        found = []
+        if loaded.rejected.height:
+            found.append(f"{loaded.rejected.height} rows rejected (listed in coverage)")
+        if loaded.duplicates:
+            found.append(f"{loaded.duplicates} duplicate rows left out")
+        return found
+
     def extract(self, first: date, last: date, known_at: datetime) -> Extract:
         """Bars, actions and coverage of the sessions from `first` to `last`.
 
@@ -114,28 +130,16 @@ class FilesSource:
         for start, end in base.split_range(first, last, days):
             yield self._extract(start, end, known_at, with_stray=start == first)
 
-    def dlt_source(self, first: date, last: date, known_at: datetime) -> Any:
-        """The same for dlt."""
-        return base.as_dlt_source(self, first, last, known_at)
-
     @cached_property
     def _loaded(self) -> files_load.Loaded:
         listed = self.config.instruments
         if self.universe_file:
-            listed = [InstrumentEntry(**asdict(i)) for i in universe.load(self.universe_file)]
-        loaded = files_load.load(self.folder, self.config, listed, datetime.now(UTC))
-        if loaded.rejected.height or loaded.duplicates:
-            log.warning(
-                "%s: %d rows rejected (listed in coverage), %d duplicates left out",
-                self.name,
-                loaded.rejected.height,
-                loaded.duplicates,
-            )
-        return loaded
+            listed = universe.load_entries(self.universe_file)
+        return files_load.load(self.folder, self.config, listed, datetime.now(UTC))
 
     def _expected(self, first: date, last: date) -> pl.DataFrame:
         start, end = self.span()
-        return base.expected(self.instruments(), max(first, start), min(last, end))
+        return base.expected(self.instruments(), max(first, start), min(last, end), BY_SYMBOL)
 
     def _extract(self, first: date, last: date, known_at: datetime, *, with_stray: bool) -> Extract:
         loaded, lag = self._loaded, self.publication_lag
@@ -169,8 +173,4 @@ class FilesSource:
         )
 
 
-def dlt_source(first: date, last: date, known_at: datetime) -> Any:
-    """The folder that the settings name, as a dlt source."""
-    from stock_platform.settings import load_settings
-
-    return FilesSource.from_settings(load_settings()).dlt_source(first, last, known_at)
+from_settings = FilesSource.from_settings

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from stock_platform import calendars
 from stock_platform.errors import PlatformError
-from stock_platform.universe import InstrumentEntry, check_unique
+from stock_platform.universe import InstrumentEntry
+from stock_platform.universe_checks import check_unique
 
 CONFIG_NAME = "files.yaml"
 
@@ -37,6 +38,11 @@ class BarColumns(_Strict):
     close: Name
     volume: Name
     adj_close: Name | None = None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Field -> column, of those that the files have."""
+        return {field: column for field, column in self.model_dump().items() if column is not None}
 
 
 class ActionColumns(_Strict):

@@ -10,11 +10,8 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from stock_platform.lake import schema
-from stock_platform.sources import base
+from stock_platform.sources import reasons
 from stock_platform.sources.files_load import Loaded
-
-KEY = ("instrument_id", "session")
 
 
 def coverage(
@@ -42,31 +39,15 @@ def coverage(
         pl.when("stray").then(with_stray).otherwise(pl.col("session").is_between(*between))
     )
     due = pl.col("close_at") + lag
-    early = due > known_at
-    absent = (
-        expected.filter(pl.col("open_at") <= known_at)
-        .join(rejected, on=KEY, how="anti")
-        .join(loaded.bars.select(KEY).with_columns(there=pl.lit(True)), on=KEY, how="left")
-        .filter(pl.col("there").is_null() | early)
-        .select(
-            *KEY,
-            "symbol",
-            "currency",
-            pl.when(early)
-            .then(pl.lit("not_yet_final"))
-            .otherwise(pl.lit("provider_missing"))
-            .alias("reason"),
-            *[pl.lit("").alias(name) for name in ("row_ref", "field", "value")],
-            pl.when(early)
-            .then(pl.lit("the session is not over, or its bar not yet due"))
-            .otherwise(pl.lit("the files have no row for this session"))
-            .alias("detail"),
-            base.finality(due, known_at),
-            *base.availability(due, known_at),
-            pl.lit(loaded.digest).alias("payload_digest"),
-        )
-    )
-    return pl.concat([absent, rejected.select(absent.columns)])
+    begun = expected.filter(pl.col("open_at") <= known_at)
+    absent = reasons.absent(
+        begun.join(rejected, on=reasons.KEY, how="anti"),
+        loaded.bars,
+        due,
+        known_at,
+        "the files have no row for this session",
+    ).with_columns(pl.lit(loaded.digest).alias("payload_digest"))
+    return pl.concat([absent.drop("calendar", "open_at", "close_at"), rejected], how="diagonal")
 
 
 def _rejected(loaded: Loaded, span: tuple[date, date], known_at: datetime) -> pl.DataFrame:
@@ -97,10 +78,7 @@ def _rejected(loaded: Loaded, span: tuple[date, date], known_at: datetime) -> pl
             pl.lit("rejected").alias("reason"),
             pl.lit(loaded.currency).alias("currency"),
             pl.format("{}:{}", "name", "row").alias("row_ref"),
-            # our own observation, made now, whatever the row's date
-            pl.lit(known_at).alias("available_at"),
-            pl.lit(schema.OBSERVED).alias("availability"),
-            pl.lit(schema.FINAL).alias("finality"),
+            *reasons.noticed(known_at),
             pl.col("digest").alias("payload_digest"),
         )
     )

@@ -6,7 +6,7 @@ and for corporate actions. What does not: what the rows mean (`files_load.py`).
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +17,7 @@ from stock_platform.sources.base import SourceError
 from stock_platform.sources.files_config import Actions, FilesConfig
 from stock_platform.sources.files_rows import Check, Judged
 from stock_platform.universe import InstrumentEntry
+from stock_platform.universe_checks import BY_SYMBOL, holdings
 
 BAR_NUMBERS = ("open", "high", "low", "close", "volume")
 ACTION_NAMES = ("split", "dividend", "capital_gain")
@@ -49,7 +50,7 @@ class Folder:
         Raises:
             SourceError: a whole file is unusable or empty, or there is none.
         """
-        columns = {k: v for k, v in self.config.columns.model_dump().items() if v is not None}
+        columns = self.config.columns.named
         numbers = (*BAR_NUMBERS, *(["adj_close"] if "adj_close" in columns else []))
         checks = files_rows.bar_checks(with_adj_close="adj_close" in columns)
         parts = []
@@ -75,9 +76,7 @@ class Folder:
         Raises:
             SourceError: it does not exist or is unusable. A header without rows is fine.
         """
-        path = self.folder / (config.file or "")
-        if not path.is_file():
-            raise SourceError(f"{path} does not exist: mend `actions.file` in files.yaml")
+        path = files_reading.actions_file(self.folder, config)
         checks = [
             Check(
                 "action",
@@ -146,7 +145,8 @@ class Folder:
             time_zone=calendars.time_zone(config.calendar),
         )
         self.paths.append(path)
-        self.digests.append(table.digest)
+        with files_reading.readable(path):
+            self.digests.append(files_reading.digest_of(path))
         rows = table.rows.with_columns(
             pl.lit(len(self.paths) - 1, pl.Int32).alias("file"),
             pl.col("date").str.strptime(pl.Date, table.date_format, strict=False).alias("day"),
@@ -161,8 +161,22 @@ class Folder:
 
 
 def _frame(listed: list[InstrumentEntry]) -> pl.DataFrame:
-    fields = ("symbol", "instrument_id", "calendar", "currency", "first_session", "last_session")
-    return pl.DataFrame(
-        {field: [getattr(i, field) for i in listed] for field in fields},
+    """One row per symbol and the time in which it means one instrument (`files_rows.locate`)."""
+    held = holdings(listed, BY_SYMBOL)
+    frame = pl.DataFrame(
+        {
+            "symbol": [h.symbol for h in held],
+            **{
+                name: [getattr(listed[h.number], name) for h in held]
+                for name in ("instrument_id", "calendar", "currency")
+            },
+            "first_session": [None if h.first == date.min else h.first for h in held],
+            "last_session": [None if h.last == date.max else h.last for h in held],
+        },
         schema_overrides={"first_session": pl.Date, "last_session": pl.Date},
+    )
+    earlier = pl.col("symbol").cum_count().over("symbol") > 1
+    return frame.with_columns(
+        pl.when(earlier).then("first_session").alias("means_from"),
+        pl.col("first_session").shift(-1).over("symbol").alias("means_until"),
     )

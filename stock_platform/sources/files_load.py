@@ -7,12 +7,14 @@ What lives here brings judged rows to the traded basis. What does not: reading a
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
+from stock_platform import universe
 from stock_platform.sources import basis, files_reading
 from stock_platform.sources.base import SourceError
 from stock_platform.sources.files_config import FilesConfig
@@ -67,6 +69,7 @@ def load(
     """
     if listed is not None:
         listed = [_with_defaults(entry, config) for entry in listed]
+        _check_ids(listed)
     reader = Folder(folder, config, listed)
     judged = reader.bars()
     if judged.good.is_empty():
@@ -90,6 +93,16 @@ def load(
         instruments=_instruments(bars, listed),
         currency=config.currency,
     )
+
+
+def _check_ids(listed: list[InstrumentEntry]) -> None:
+    """Refuse two instruments that only got one id because neither, or one, says its own."""
+    for one, times in Counter(entry.instrument_id for entry in listed).items():
+        if times > 1:
+            raise SourceError(
+                f"{times} of the listed instruments would be {one!r}: give each an instrument_id "
+                "of its own"
+            )
 
 
 def _with_defaults(entry: InstrumentEntry, config: FilesConfig) -> InstrumentEntry:
@@ -155,18 +168,16 @@ def _instruments(bars: pl.DataFrame, listed: list[InstrumentEntry] | None) -> li
             InstrumentEntry(**dict(zip(names, row, strict=True)))
             for row in begun.select(names).iter_rows()
         ]
-    firsts = dict(begun.select("instrument_id", "session").iter_rows())
+    # of all its symbols: a renamed one began under the first
+    firsts = dict(begun.group_by("instrument_id").agg(pl.col("session").min()).iter_rows())
     start = bars["session"].min()
-    return sorted(
-        (
-            Instrument(
-                **{
-                    **dict(entry),
-                    "name": entry.name or entry.symbol,
-                    "first_session": entry.first_session or firsts.get(entry.instrument_id, start),
-                }
-            )
-            for entry in listed
-        ),
-        key=lambda i: i.instrument_id,
-    )
+    complete = [
+        entry.model_copy(
+            update={
+                "name": entry.name or entry.symbol,
+                "first_session": entry.first_session or firsts.get(entry.instrument_id, start),
+            }
+        )
+        for entry in listed
+    ]
+    return sorted(universe.instruments(complete), key=lambda i: i.instrument_id)

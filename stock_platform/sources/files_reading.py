@@ -18,8 +18,9 @@ from pathlib import Path
 
 import polars as pl
 
+from stock_platform import calendars
 from stock_platform.sources.base import SourceError
-from stock_platform.sources.files_config import FilesConfig
+from stock_platform.sources.files_config import Actions, FilesConfig
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".txt", ".txt.gz", ".tsv", ".tsv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -36,13 +37,11 @@ class Table:
             printed, for CSV), and one string column per asked field; '' where there is nothing. Not
             yet read: collect them under `readable`.
         date_format: how the date field is written.
-        digest: of the file's bytes.
     """
 
     path: Path
     rows: pl.LazyFrame
     date_format: str
-    digest: str
 
 
 def check_folder(folder: Path) -> None:
@@ -82,6 +81,39 @@ def bar_files(folder: Path, config: FilesConfig) -> list[Path]:
     return paths
 
 
+def check_files(folder: Path, config: FilesConfig) -> list[Path]:
+    """The files that files.yaml names: each opens and has its columns. No row is read.
+
+    Raises:
+        SourceError: one is missing, empty, broken or lacks a column.
+    """
+    paths = bar_files(folder, config)
+    wanted = [(path, config.columns.named) for path in paths]
+    if config.actions and config.actions.file:
+        wanted.append((actions_file(folder, config.actions), config.actions.columns.model_dump()))
+    for path, columns in wanted:
+        read(
+            path,
+            columns,
+            date_format=config.date_format,
+            delimiter=config.delimiter,
+            time_zone=calendars.time_zone(config.calendar),
+        )
+    return [path for path, _ in wanted]
+
+
+def actions_file(folder: Path, actions: Actions) -> Path:
+    """The file of splits and dividends.
+
+    Raises:
+        SourceError: it does not exist.
+    """
+    path = folder / (actions.file or "")
+    if not path.is_file():
+        raise SourceError(f"{path} does not exist: mend `actions.file` in files.yaml")
+    return path
+
+
 def read(
     path: Path, columns: dict[str, str], *, date_format: str, delimiter: str, time_zone: str
 ) -> Table:
@@ -104,7 +136,7 @@ def read(
             rows, date_format = _parquet(path, columns, date_format, time_zone)
         else:
             rows = _csv(path, columns, delimiter)
-        return Table(path, rows, date_format, digest_of(path))
+        return Table(path, rows, date_format)
 
 
 @contextmanager

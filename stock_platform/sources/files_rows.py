@@ -76,7 +76,9 @@ def locate(
     Args:
         rows: symbol, date (str), `day` (Date, null where the date can't be read), and others.
         instruments: symbol, instrument_id, calendar, currency, first_session, last_session (either
-            date null: open); None: every symbol is an instrument of the default calendar.
+            date null: open), means_from, means_until: of a symbol that several instruments had one
+            after the other, the days (the second not included; null: open) on which a row is this
+            one's; None: every symbol is an instrument of the default calendar.
         sessions: calendar, session, open_at, close_at.
         calendar: of a symbol when `instruments` is None.
         currency: likewise.
@@ -90,7 +92,12 @@ def locate(
             pl.lit(None, pl.Date).alias("last_session"),
         )
     else:
+        day, start, until = pl.col("day"), pl.col("means_from"), pl.col("means_until")
         rows = rows.join(instruments.lazy(), on="symbol", how="left")
+        if instruments["symbol"].is_duplicated().any():
+            meant = (start.is_null() | (day >= start)) & (until.is_null() | (day < until))
+            rows = rows.filter(pl.when(day.is_null()).then(start.is_null()).otherwise(meant))
+        rows = rows.drop("means_from", "means_until")
     return rows.join(
         sessions.lazy(), left_on=["calendar", "day"], right_on=["calendar", "session"], how="left"
     )

@@ -7,17 +7,19 @@ its splits and dividends were recovered and checked is told in docs/sample-data.
 from __future__ import annotations
 
 import hashlib
-from datetime import date, datetime
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from stock_platform.sources.base import SourceError
 from stock_platform.sources.files import FilesSource
 from stock_platform.sources.files_config import Actions, BarColumns, FilesConfig
 from stock_platform.universe import InstrumentEntry
+
+if TYPE_CHECKING:
+    from stock_platform.settings import Settings
 
 PACKAGE = "bokeh_sampledata"
 
@@ -77,9 +79,9 @@ class SampleSource(FilesSource):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def dlt_source(first: date, last: date, known_at: datetime) -> Any:
-    """The packaged bars as a dlt source."""
-    return SampleSource().dlt_source(first, last, known_at)
+def from_settings(settings: Settings) -> SampleSource:
+    """The packaged bars, or those of the universe that the settings name."""
+    return SampleSource(universe=settings.universe)
 
 
 def _folder() -> Path:

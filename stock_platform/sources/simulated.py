@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -35,7 +35,7 @@ CURRENCY = "USD"
 SECTORS = ("Energy", "Financials", "Health Care", "Industrials", "Information Technology")
 
 
-class SimulatedSource:
+class SimulatedSource(base.Source):
     """A simulated market.
 
     Args:
@@ -46,6 +46,7 @@ class SimulatedSource:
     """
 
     name = NAME
+    live = False
     publication_lag = timedelta(hours=4)
 
     def __init__(self, *, count: int, start: date, years: int, seed: int) -> None:
@@ -100,27 +101,18 @@ class SimulatedSource:
         """Digest of the parameters."""
         return _digest(self.seed, self.market.count, *self.span())
 
-    def extract(self, first: date, last: date, known_at: datetime) -> Extract:
-        """What the provider's log says of the sessions from `first` to `last` at `known_at`."""
-        parts = list(self.chunks(first, last, known_at))
-        return Extract(
-            {
-                name: base.conform(name, pl.concat([empty, *[p.tables[name] for p in parts]]))
-                for name, empty in base.no_rows().items()
-            }
-        )
+    def check(self) -> str:
+        """Its size; whatever could be wrong with it was told when it was made."""
+        first, last = self.span()
+        return f"{self.market.count} instruments, {first} to {last}"
 
     def chunks(self, first: date, last: date, known_at: datetime) -> Iterator[Extract]:
-        """The same by calendar year."""
+        """What the provider's log says of each calendar year at `known_at`."""
         start, end = self.span()
         first, last = max(first, start), min(last, end)
         for year in range(first.year, last.year + 1):
             between = max(first, date(year, 1, 1)), min(last, date(year, 12, 31))
             yield self._extract(year, between, known_at)
-
-    def dlt_source(self, first: date, last: date, known_at: datetime) -> Any:
-        """The same for dlt."""
-        return base.as_dlt_source(self, first, last, known_at)
 
     @cached_property
     def _instruments(self) -> list[Instrument]:
@@ -253,8 +245,4 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256(repr((EDITION, *parts)).encode()).hexdigest()
 
 
-def dlt_source(first: date, last: date, known_at: datetime) -> Any:
-    """The market that the settings describe, as a dlt source."""
-    from stock_platform.settings import load_settings
-
-    return SimulatedSource.from_settings(load_settings()).dlt_source(first, last, known_at)
+from_settings = SimulatedSource.from_settings

@@ -13,7 +13,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, Response, sync_playwright
 
 from stock_platform.settings import PROJECT_ROOT
 from tests.support.platform import Platform, free_port
@@ -53,11 +53,12 @@ class Seen:
         if response.status >= 400 and not response.url.endswith(NO_USERS):
             self.failures.append(f"{response.status} {response.url}")
 
-    def shot(self, page: Page, name: str) -> None:
-        """Keep a screenshot of the page as it stands."""
+    def shot(self, page: Page, name: str, clip: FloatRect | None = None) -> None:
+        """Keep a screenshot of the page as it stands, or of a part of it."""
         self.pages += 1
         (BUILD / "screenshots").mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=BUILD / "screenshots" / f"{name}.png")
+        path = BUILD / "screenshots" / f"{name}.png"
+        page.screenshot(path=path, clip=clip, animations="disabled")  # no dialog half faded in
 
 
 @pytest.fixture(scope="session")

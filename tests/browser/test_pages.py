@@ -1,5 +1,7 @@
 """The pages of `make up` in a real browser: the graph, a run started by hand, the experiments."""
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -16,11 +18,44 @@ def page(browser: Browser, seen: Seen) -> Page:
     return page
 
 
-def test_asset_graph_shows_the_lineage(page: Page, served: Served, seen: Seen) -> None:
-    page.goto(f"{served.dagster}/asset-groups/")
-    for group in ("ingestion", "staging", "marts", "training", "forecasting", "accuracy"):
-        expect(page.get_by_text(group, exact=True).first).to_be_visible()
-    seen.shot(page, "dagster-graph")
+GRAPH_VIEWPORT = {"width": 1600, "height": 1500}
+"""Room for the whole graph with every group open."""
+MARGIN = 20
+
+
+def test_asset_graph_is_whole(browser: Browser, served: Served, seen: Seen) -> None:
+    """Every asset and every group lies inside the page; docs/asset-graph.png is this picture."""
+    page = browser.new_page(viewport=GRAPH_VIEWPORT, device_scale_factor=1.5)
+    page.set_default_timeout(60_000)
+    seen.watch(page)
+    query = "{assetNodes {groupName assetKey {path}}}"
+    answer = page.request.post(f"{served.dagster}/graphql", data={"query": query})
+    nodes = answer.json()["data"]["assetNodes"]
+    groups = {node["groupName"] for node in nodes}
+    opened = ",".join(f"global@global:{group}" for group in sorted(groups))
+    page.goto(f"{served.dagster}/asset-groups?expanded={opened}")
+    boxes = page.locator("svg foreignObject").filter(has_text=re.compile(r"\w"))
+    expect(boxes).to_have_count(len(nodes) + len(groups))
+    page.get_by_text("Hide navigation").click()
+    page.wait_for_timeout(2_000)  # the graph glides to its place
+    places = [box.bounding_box() for box in boxes.all()]
+    assert all(places)
+    left = min(place["x"] for place in places) - MARGIN
+    top = min(place["y"] for place in places) - MARGIN
+    right = max(place["x"] + place["width"] for place in places) + MARGIN
+    bottom = max(place["y"] + place["height"] for place in places) + MARGIN
+    graph = page.locator("svg", has=page.locator("foreignObject")).first.locator("xpath=..")
+    around = graph.bounding_box()
+    assert around is not None
+    assert left >= around["x"], "cut at the left"
+    assert top >= around["y"], "cut at the top"
+    assert right <= GRAPH_VIEWPORT["width"], "cut at the right"
+    assert bottom <= GRAPH_VIEWPORT["height"], "cut at the bottom"
+    clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+    seen.shot(page, "dagster-graph", clip)
+
+
+def test_lineage_of_the_forecasts(page: Page, served: Served, seen: Seen) -> None:
     page.goto(f"{served.dagster}/assets/forecasts?view=lineage&lineageScope=upstream")
     expect(page.get_by_text("promotions", exact=True).first).to_be_visible()
     seen.shot(page, "dagster-lineage-of-forecasts")

@@ -73,10 +73,12 @@ class SaidSource:
     """Delivers the rows it was made with."""
 
     publication_lag = timedelta(hours=1)
+    live = False
 
     def __init__(self, *, name: str = "said", **tables: list[dict[str, Any]]) -> None:
         self.name = name
         self.tables = tables
+        self.loads = 0
 
     def span(self) -> tuple[date, date]:
         return MONDAY, MONDAY + timedelta(days=365)
@@ -86,6 +88,15 @@ class SaidSource:
 
     def fingerprint(self) -> str:
         return ""
+
+    def check(self) -> str:
+        return ""
+
+    def notes(self) -> list[str]:
+        return []
+
+    def loaded(self) -> None:
+        self.loads += 1
 
     def frames(self, known_at: datetime) -> Mapping[str, pl.DataFrame]:
         stamp = {"source": self.name, "known_at": known_at}

@@ -83,10 +83,19 @@ def test_it_reaches_a_year_ahead_and_says_where_it_ends() -> None:
         calendars.session_table("XNYS", date(1989, 12, 31), date(2024, 1, 1))
 
 
-def test_a_calendar_that_ends_too_soon_is_refused(monkeypatch) -> None:
-    monkeypatch.setattr(calendars, "LEAST_AHEAD", timedelta(days=3000))
-    with pytest.raises(CalendarError, match=r"known only through .* newer exchange_calendars"):
-        calendars._built.__wrapped__("XNYS", datetime.now(UTC).year)
+def test_a_calendar_that_ends_too_soon_is_refused_with_its_name_and_the_mend() -> None:
+    _, end = calendars.bounds("XNYS")
+    calendars.check_reach("XNYS", end - timedelta(days=21))
+    with pytest.raises(CalendarError, match=rf"XNYS .*through {end}.* newer exchange_calendars"):
+        calendars.check_reach("XNYS", end - timedelta(days=20))
+
+
+def test_a_calendar_reaches_as_far_as_the_package_knows_it() -> None:
+    import exchange_calendars
+
+    known = exchange_calendars.get_calendar("XSES").bound_max()
+    asked = date(datetime.now(UTC).year + calendars.YEARS_AHEAD, 12, 31)
+    assert calendars.bounds("XSES")[1] == (min(asked, known.date()) if known else asked)
 
 
 def test_a_calendar_known_from_a_later_day_starts_there() -> None:
@@ -104,3 +113,69 @@ def test_an_unknown_calendar_is_named_with_a_near_one() -> None:
 
 def test_time_zone() -> None:
     assert calendars.time_zone("XNYS") == "America/New_York"
+
+
+def cbr(first: str, last: str) -> list[str]:
+    days = calendars.sessions("CBR", date.fromisoformat(first), date.fromisoformat(last))
+    return [day.strftime("%m-%d") for day in days]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "sessions"),
+    [
+        # a usual week: what is set from Monday to Friday is valid from Tuesday to Saturday
+        ("2025-07-14", "2025-07-20", ["07-15", "07-16", "07-17", "07-18", "07-19"]),
+        # as the bank itself answers for these ranges
+        ("2026-03-01", "2026-03-05", ["03-03", "03-04", "03-05"]),
+        ("2001-03-07", "2001-03-14", ["03-07", "03-08", "03-12", "03-13", "03-14"]),
+        # New Year: the day after the last working day, then nothing until after the first one
+        ("2023-12-29", "2024-01-11", ["12-29", "12-30", "01-10", "01-11"]),
+        ("2025-12-30", "2026-01-13", ["12-30", "12-31", "01-13"]),
+        # a working Saturday, and the days off it was moved to
+        ("2024-04-27", "2024-05-04", ["04-27", "04-28", "05-03", "05-04"]),
+        ("1992-07-01", "1992-07-01", ["07-01"]),
+    ],
+)
+def test_a_session_of_the_central_bank_is_the_day_after_a_working_day(
+    first: str, last: str, sessions: list[str]
+) -> None:
+    assert cbr(first, last) == sessions
+
+
+@pytest.mark.parametrize("year", range(2006, 2028))
+def test_no_rate_begins_within_the_new_year_holidays(year: int) -> None:
+    assert cbr(f"{year}-01-02", f"{year}-01-08") == []
+
+
+def test_the_day_of_the_central_bank_is_midnight_to_midnight_in_moscow() -> None:
+    day = date(2026, 3, 3)
+    row = calendars.session_table("CBR", day, day).to_dicts()[0]
+    assert (row["open_at"], row["close_at"]) == (
+        datetime(2026, 3, 2, 21, tzinfo=UTC),
+        datetime(2026, 3, 3, 21, tzinfo=UTC),
+    )
+    assert calendars.session_close("CBR", day) == row["close_at"]
+    # Moscow kept summer time all year round from 2011 to 2014, an hour more than today
+    assert calendars.session_close("CBR", date(2012, 7, 4)) == datetime(2012, 7, 4, 20, tzinfo=UTC)
+    assert calendars.time_zone("CBR") == "Europe/Moscow"
+
+
+def test_the_calendar_of_the_central_bank_ends_with_what_is_decreed() -> None:
+    first, end = calendars.bounds("CBR")
+    assert (first, end.strftime("%m-%d")) == (date(1992, 7, 1), "12-31")
+    assert end.year <= datetime.now(UTC).year + calendars.YEARS_AHEAD
+    table = calendars.session_table("CBR", first, end)
+    xnys = calendars.session_table("XNYS", date(2024, 1, 2), date(2024, 1, 2))
+    assert table.schema == xnys.schema
+    assert table["session_number"].to_list() == list(range(table.height))
+    with pytest.raises(CalendarError, match=r"calendar CBR covers 1992-07-01 .* newer holidays"):
+        calendars.sessions("CBR", first, end + timedelta(days=1))
+    with pytest.raises(CalendarError, match=r"calendar CBR is known only .* install a newer holid"):
+        calendars.check_reach("CBR", end)
+
+
+def test_calendars_that_end_soon_are_told_in_time() -> None:
+    _, end = calendars.bounds("CBR")
+    codes, half_a_year = ["XNYS", "CBR", "CBR"], timedelta(days=182)
+    assert calendars.ends_soon(codes, end - timedelta(days=100), half_a_year) == {"CBR": end}
+    assert calendars.ends_soon(codes, end - timedelta(days=182), half_a_year) == {}

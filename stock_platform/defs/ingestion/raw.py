@@ -5,7 +5,7 @@ Wiring only: fetching is in `stock_platform/sources`, comparing and writing in
 """
 
 from datetime import date
-from typing import Any, get_args
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -14,9 +14,9 @@ from stock_platform.defs.resources import PlatformResource
 from stock_platform.lake.schema import DATASETS
 from stock_platform.partitions import daily
 from stock_platform.progress import reporter
-from stock_platform.settings import Settings
+from stock_platform.sources import names
 
-SOURCES: tuple[str, ...] = get_args(Settings.model_fields["source"].annotation)
+SOURCES = names()
 
 
 def lake_table_key(dataset: str) -> dg.AssetKey:
@@ -55,6 +55,7 @@ def raw_asset(source_name: str) -> dg.AssetsDefinition:
     )
     def raw(context: dg.AssetExecutionContext, platform: PlatformResource) -> None:
         from stock_platform.lake.ingest import load
+        from stock_platform.sources.base import clock
 
         keys = context.partition_keys
         source = platform.source(source_name)
@@ -70,12 +71,18 @@ def raw_asset(source_name: str) -> dg.AssetsDefinition:
         lake = platform.lake()
         with reporter(f"raw/{source_name}") as progress:
             report = load(source, lake, first, last, settings=platform.settings, progress=progress)
-        _describe_partitions(context, keys, report.by_session)
+        for note in source.notes():
+            context.log.warning(note)
+        sessions = clock(source.instruments(), first, last)["session"]
+        _describe_partitions(
+            context, keys, report.by_session, {day.isoformat() for day in sessions}
+        )
         context.add_asset_metadata(
             {
                 "rows_received": report.rows_received,
                 "rows_written": report.rows_written,
                 "rows_unchanged": report.rows_unchanged,
+                "rows_ignored": report.rows_ignored,
                 "rows_quarantined": report.quarantined,
                 "objects_written": report.objects_written,
                 "objects_adopted": report.adopted_objects,
@@ -99,14 +106,17 @@ def raw_asset(source_name: str) -> dg.AssetsDefinition:
 
 
 def _describe_partitions(
-    context: dg.AssetExecutionContext, keys: list[str] | Any, by_session: pl.DataFrame
+    context: dg.AssetExecutionContext,
+    keys: list[str] | Any,
+    by_session: pl.DataFrame,
+    sessions: set[str],
 ) -> None:
     rows: dict[str, dict[str, int]] = {}
     for session, dataset, count in by_session.select("session", "dataset", "rows").iter_rows():
         rows.setdefault(session.isoformat(), {})[f"rows_{dataset}"] = count
-    closed = {"reason": "closed: no session"}
     for key in keys:
-        context.add_asset_metadata(rows.get(key, closed), partition_key=key)
+        reason = "nothing to fetch: all of it is in the lake" if key in sessions else "no session"
+        context.add_asset_metadata(rows.get(key, {"reason": reason}), partition_key=key)
 
 
 raw_assets = [raw_asset(source) for source in SOURCES]

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import metadata
@@ -30,6 +32,9 @@ finally:
 
 DBT_FOLDER = PROJECT_ROOT / "dbt"
 DBT_EXECUTABLE = str(Path(sys.executable).parent / "stock-platform-dbt")
+TARGETS_KEPT = 20
+"""Of so many runs dbt's folder is kept: its log, and the SQL as it was sent."""
+_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 project = DbtProject(project_dir=DBT_FOLDER, profiles_dir=DBT_FOLDER)
 
 
@@ -115,8 +120,30 @@ def marts(
         _environment(dbt_environment(platform.settings, context.run_id)),
     ):
         # What dbt compiled and logged stays with the platform's other files, a folder per run.
-        target = platform.settings.home / "dbt" / context.run_id
+        targets = platform.settings.home / "dbt"
+        prune_targets(targets, lambda run_id: _may_be_running(context.instance, run_id))
+        target = targets / context.run_id
         yield from dbt.cli(["build"], context=context, target_path=target).stream()
+
+
+def prune_targets(folder: Path, may_be_running: Callable[[str], bool]) -> None:
+    """Delete dbt's folders of all but the newest runs.
+
+    Args:
+        folder: holds a folder per run id; whatever else is in it stays.
+        may_be_running: of a run id; such a run's folder stays however old it is.
+    """
+    runs = [path for path in folder.glob("*") if _RUN_ID.fullmatch(path.name)]
+    runs.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in runs[TARGETS_KEPT:]:
+        if not may_be_running(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _may_be_running(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a run goes on; one that this instance never heard of may, in another instance."""
+    run = instance.get_run_by_id(run_id)
+    return run is None or not run.is_finished
 
 
 @contextmanager

@@ -18,7 +18,7 @@ _TABLES = {
     specs=[
         dg.AssetSpec(
             table,
-            deps=lake_tables,
+            deps=[*lake_tables, "session_coverage"],
             group_name="staging",
             kinds={"clickhouse"},
             owners=["team:data-platform"],

@@ -29,6 +29,7 @@ def states(found: list[checks.Check]) -> dict[str, str]:
 
 def everything(settings: Settings) -> dict[str, str]:
     looks = (
+        checks_settings.source,
         checks_settings.home,
         checks_settings.lake,
         checks_settings.databases,
@@ -46,6 +47,83 @@ def test_a_fresh_home_is_healthy_and_stays_untouched(settings: Settings) -> None
 def test_a_home_that_is_a_file(settings: Settings) -> None:
     settings.home.write_text("")
     assert everything(settings)["home"] == "fail"
+
+
+FILES_YAML = """\
+files: bars.csv
+columns: {symbol: s, date: d, open: p, high: p, low: p, close: p, volume: v}
+basis: traded
+currency: USD
+calendar: XNYS
+actions: {file: actions.csv}
+"""
+FILES = {
+    "files.yaml": FILES_YAML,
+    "bars.csv": "s,d,p,v\nA,2024-01-02,1,1\n",
+    "actions.csv": "symbol,date,action,value\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("files.yaml", None, "files.yaml does not exist"),
+        ("files.yaml", FILES_YAML.replace("basis", "bases"), "did you mean basis?"),
+        (
+            "files.yaml",
+            FILES_YAML.replace("volume: v", "volume: size"),
+            "bars.csv has no column 'size'",
+        ),
+        ("bars.csv", None, "matches bars.csv"),
+        ("bars.csv", "", "bars.csv is empty"),
+        ("actions.csv", None, "actions.csv does not exist"),
+        ("actions.csv", "symbol,date\n", "actions.csv has no column 'action'"),
+    ],
+)
+def test_a_folder_of_files_that_cannot_be_read(
+    settings: Settings, tmp_path: Path, file: str, content: str | None, told: str
+) -> None:
+    """Each finding says what is wrong and where; the same folder whole is fine."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    files = settings.model_copy(update={"source": "files", "files_path": folder})
+    (found,) = checks_settings.source(files)
+    assert (found.state, found.what) == ("ok", f"files: {folder}: 2 files, columns as named")
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(content)
+    (found,) = checks_settings.source(files)
+    assert found.state == "fail"
+    assert told in found.what
+    assert "STOCK_PLATFORM_SOURCE" in found.mend
+
+
+def test_files_without_a_folder(settings: Settings, tmp_path: Path) -> None:
+    files = settings.model_copy(update={"source": "files"})
+    (found,) = checks_settings.source(files)
+    assert (found.state, "STOCK_PLATFORM_FILES_PATH is not set" in found.what) == ("fail", True)
+    nowhere = files.model_copy(update={"files_path": tmp_path / "nowhere"})
+    (found,) = checks_settings.source(nowhere)
+    assert (found.state, "does not exist" in found.what) == ("fail", True)
+
+
+@pytest.mark.parametrize("name", ["sample", "simulated"])
+def test_sources_that_need_nothing_are_fine(settings: Settings, name: str) -> None:
+    (found,) = checks_settings.source(settings.model_copy(update={"source": name}))
+    assert found.state == "ok", found
+    assert found.what.startswith(f"{name}: ")
+
+
+def test_the_report_holds_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOCK_PLATFORM_SOURCE", "files")
+    monkeypatch.delenv("STOCK_PLATFORM_FILES_PATH", raising=False)
+    monkeypatch.setattr(checks, "code_location", lambda: checks.Check("code location", "ok", ""))
+    found = doctor.report()
+    (source,) = [check for check in found["checks"] if check["name"] == "source"]
+    assert (source["state"], found["healthy"]) == ("fail", False)
 
 
 def test_a_damaged_catalog(settings: Settings) -> None:

@@ -96,9 +96,25 @@ def test_the_containers_use_known_settings_and_existing_files() -> None:
             assert address.startswith("127.0.0.1:"), f"{name} publishes {address} to the network"
 
 
+def test_the_image_copies_what_exists_and_is_not_ignored() -> None:
+    text = (PROJECT_ROOT / "docker" / "platform.Dockerfile").read_text()
+    copied = [
+        word
+        for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE)
+        for word in line.split()[:-1]
+        if not word.startswith("--")
+    ]
+    assert {"pyproject.toml", "constraints.txt", "stock_platform", "dbt"} <= set(copied)
+    ignore = (PROJECT_ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in ignore
+    for path in copied:
+        assert (PROJECT_ROOT / path).exists(), path
+        assert f"!{path.split('/')[0]}" in ignore, path
+
+
 def test_the_instances_agree_where_they_mean_the_same() -> None:
     local = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
     containers = yaml.safe_load((PROJECT_ROOT / "docker" / "dagster.yaml").read_text())
-    for section in ("run_monitoring", "run_retries", "telemetry"):
+    for section in ("run_monitoring", "run_retries", "retention", "telemetry", "nux"):
         assert local[section] == containers[section]
     assert local["concurrency"]["pools"] == containers["concurrency"]["pools"]

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from pyiceberg.table import Table
 
 from stock_platform.lake import Lake, housekeeping, paths
 from stock_platform.lake.catalog import CatalogError, NewObject
@@ -114,13 +115,21 @@ def test_a_wrong_catalog_address_is_named_without_its_password(tmp_path: Path):
     assert "secret" not in str(caught.value)
 
 
+def metadata_files(table: Table) -> set[str]:
+    """Paths of every metadata file that a kept snapshot names."""
+    uris = [snapshot.manifest_list for snapshot in table.metadata.snapshots]
+    for snapshot in table.metadata.snapshots:
+        uris += [manifest.manifest_path for manifest in snapshot.manifests(table.io)]
+    return {uri.removeprefix("file://") for uri in uris}
+
+
 def test_metadata_stays_small_over_many_commits(workshop: Workshop):
     catalog = workshop.lake.catalog
     for n in range(50):
         catalog.register(EQUITY_PRICES, [entry(n)])
     table = catalog.table(EQUITY_PRICES)
     folder = Path(workshop.lake.root, "iceberg")
-    named = {path.removeprefix("file://") for path in housekeeping.metadata_files(table)}
+    named = metadata_files(table)
     there = {str(path) for path in folder.rglob("*.avro")}
     assert there == named, "metadata was lost, or metadata that nothing names was kept"
     assert len(table.metadata.snapshots) <= housekeeping.EXPIRE_ABOVE + 1
@@ -155,7 +164,7 @@ def test_one_snapshot_a_week_is_kept_and_stays_readable(workshop: Workshop, monk
     for n in range(44, 52):
         catalog.register(EQUITY_PRICES, [entry(n)])
     table = catalog.table(EQUITY_PRICES)
-    named = {path.removeprefix("file://") for path in housekeeping.metadata_files(table)}
+    named = metadata_files(table)
     assert {str(path) for path in Path(workshop.lake.root).rglob("*.avro")} == named
 
 

@@ -19,6 +19,16 @@ def test_a_revision_is_named_after_the_utc_moment_it_became_known():
     assert key.endswith("/2024/03/04/rev-20240601T120506000789Z.parquet")
 
 
+def test_what_providers_answered_lies_beside_the_raw_objects_by_the_day_of_the_load():
+    moment = datetime(2024, 6, 1, 1, 5, 6, 789, tzinfo=timezone(timedelta(hours=2)))
+    key = paths.packed_responses("yahoo", moment)
+    assert key == "responses/yahoo/2024/05/31/20240531T230506000789Z.parquet"
+    assert key.startswith(paths.responses_folder("yahoo"))
+    assert paths.parse(key) is None
+    with pytest.raises(PlatformError, match="folder of the lake"):
+        paths.responses_folder("../yahoo")
+
+
 @pytest.mark.parametrize("base", ["", "/somewhere/raw/lake/", "s3://bucket/prefix/", "file:///x/"])
 def test_parse_reads_back_what_was_written(base: str):
     moment = datetime(2024, 6, 1, tzinfo=UTC)

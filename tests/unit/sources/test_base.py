@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
-from stock_platform.sources import base, files, sample, simulated
+from stock_platform import calendars
+from stock_platform.calendars import CalendarError
+from stock_platform.lake import schema
+from stock_platform.settings import Settings, load_settings
+from stock_platform.sources import base, get_source
+from stock_platform.sources.base import Extract
 from stock_platform.sources.simulated import SimulatedSource
+from stock_platform.universe import Instrument, Validity
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -46,6 +54,39 @@ def test_ranges_cover_every_day_once() -> None:
     assert list(base.split_range(last, first, 3)) == []
 
 
+def share(calendar: str, last_session: date | None = None) -> Instrument:
+    return Instrument(
+        instrument_id=f"{calendar}:A",
+        symbol="A",
+        name="A",
+        asset_class="equity",
+        calendar=calendar,
+        currency="USD",
+        sector="",
+        first_session=date(2020, 1, 2),
+        last_session=last_session,
+    )
+
+
+def test_only_instruments_of_a_calendar_that_ends_too_soon_are_refused(monkeypatch) -> None:
+    """Some exchanges are known through the current year only: from December on, as here XSES."""
+    bounds = calendars.bounds
+    ending = {"XSES": (date(1990, 1, 1), date(2023, 12, 31))}
+    monkeypatch.setattr(calendars, "bounds", lambda code: ending.get(code) or bounds(code))
+    first, now = date(2023, 11, 1), date(2023, 12, 15)
+    one, other = share("XNYS"), share("XSES")
+    with pytest.raises(CalendarError, match=r"XSES .*through 2023-12-31.* newer exchange_cal"):
+        base.expected([one, other], first, now)
+    assert base.expected([one], first, now).height == 32
+    # history, and what was delisted before, ask nothing of the calendar's end
+    assert set(base.expected([one, other], first, date(2023, 12, 8))["calendar"]) == {
+        "XNYS",
+        "XSES",
+    }
+    gone = share("XSES", last_session=date(2023, 11, 30))
+    assert base.expected([one, gone], first, now)["session"].max() == now
+
+
 def collected(source) -> dict[str, pl.DataFrame]:
     """What a dlt source yields, by resource, without a pipeline."""
     tables = {}
@@ -60,9 +101,78 @@ def test_dlt_gets_exactly_the_extract_one_resource_per_dataset() -> None:
     span = market.span()
     tables = collected(market.dlt_source(*span, NOW))
     whole = market.extract(*span, NOW).tables
-    assert set(tables) == set(base.DATASETS)
+    assert set(tables) == set(schema.DATASETS)
     for name, table in tables.items():
-        assert table.sort(pl.all()).equals(whole[name].sort(pl.all())), name
+        if name in base.DATASETS:
+            assert table.sort(pl.all()).equals(whole[name].sort(pl.all())), name
+        else:
+            assert table is None, name
+
+
+def test_dlt_gets_every_dataset_of_the_lake_that_a_source_delivers() -> None:
+    class Bank(SimulatedSource):
+        def chunks(self, first: date, last: date, known_at: datetime) -> Iterator[Extract]:
+            row = {"instrument_id": "CBR:USD", "quoted_currency": "USD", "rate": 77.1734}
+            rates = schema.FX_RATES.empty().merge_sorted(
+                pl.DataFrame([row]).select(
+                    pl.col(n).cast(t) if n in row else pl.lit(None, t).alias(n)
+                    for n, t in schema.FX_RATES.columns.items()
+                ),
+                key="instrument_id",
+            )
+            yield Extract({"fx_rates": rates})
+
+    source = Bank(count=1, start=date(2010, 1, 1), years=1, seed=1)
+    tables = collected(source.dlt_source(*source.span(), NOW))
+    assert tables.pop("fx_rates")["rate"].to_list() == [77.1734]
+    assert set(tables.values()) == {None}
+
+
+def instrument(**fields: Any) -> Instrument:
+    known = {"instrument_id": "XNAS:META", "symbol": "META", "name": "Meta"}
+    usual = {"asset_class": "equity", "calendar": "XNYS", "currency": "USD", "sector": ""}
+    return Instrument(**{**known, **usual, "first_session": date(2022, 6, 7), **fields})
+
+
+def test_an_expected_session_has_the_symbol_valid_then() -> None:
+    rows = (Validity("FB", None, date(2022, 6, 8)), Validity("META", date(2022, 6, 9)))
+    meta = instrument(symbols={"yahoo": rows})
+    other = instrument(instrument_id="XNYS:IBM", symbol="IBM", last_session=date(2022, 6, 7))
+    found = base.expected([meta, other], date(2022, 6, 1), date(2022, 6, 10), "yahoo")
+    assert found.sort("session", "instrument_id").select("symbol", "session").rows() == [
+        ("FB", date(2022, 6, 7)),
+        ("IBM", date(2022, 6, 7)),
+        ("FB", date(2022, 6, 8)),
+        ("META", date(2022, 6, 9)),
+        ("META", date(2022, 6, 10)),
+    ]
+    shown = base.expected([meta], date(2022, 6, 1), date(2022, 6, 10))
+    assert set(shown["symbol"]) == {"META"}
+    assert found.columns == [
+        *("instrument_id", "symbol", "currency", "calendar", "session", "open_at", "close_at")
+    ]
+
+
+def test_sessions_in_a_gap_of_symbols_are_expected() -> None:
+    rows = (Validity("A", None, date(2022, 6, 8)), Validity("B", date(2022, 6, 13)))
+    found = base.expected(
+        [instrument(symbols={"yahoo": rows})], date(2022, 6, 8), date(2022, 6, 13), "yahoo"
+    )
+    assert found["symbol"].to_list() == ["A", "A", "A", "B"]
+
+
+def test_an_instrument_that_ended_before_the_range_expects_nothing() -> None:
+    gone = instrument(last_session=date(2022, 6, 8))
+    assert base.expected([gone], date(2022, 6, 9), date(2022, 6, 10)).is_empty()
+
+
+def test_the_sources_of_files_and_of_the_simulation_are_not_live() -> None:
+    for source in (
+        get_source(Settings(), "sample"),
+        SimulatedSource(count=1, start=date(2010, 1, 1), years=1, seed=1),
+    ):
+        assert source.live is False
+        source.loaded()
 
 
 def test_each_module_runs_alone(monkeypatch, tmp_path) -> None:
@@ -80,8 +190,8 @@ def test_each_module_runs_alone(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("STOCK_PLATFORM_FILES_PATH", str(tmp_path))
     span = date(2000, 1, 1), date(2025, 1, 1)
     rows = {
-        module.__name__.rpartition(".")[2]: collected(module.dlt_source(*span, NOW))
-        for module in (sample, files, simulated)
+        name: collected(get_source(load_settings(), name).dlt_source(*span, NOW))
+        for name in ("sample", "files", "simulated")
     }
     heights = {name: tables["equity_prices"].height for name, tables in rows.items()}
     assert heights["sample"] == 12_154

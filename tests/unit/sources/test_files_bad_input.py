@@ -151,6 +151,17 @@ def test_identical_duplicates_are_kept_once_and_counted(folder: Folder) -> None:
     assert rejected(source) == []
 
 
+def test_what_was_kept_out_is_a_note_and_reading_prints_nothing(folder: Folder, caplog) -> None:
+    source = folder([*GOOD, GOOD[0], "ABC,2024-01-05,10,11,9,n/a,1000"])
+    everything(source)
+    assert caplog.records == []
+    assert source.notes() == [
+        "1 rows rejected (listed in coverage)",
+        "1 duplicate rows left out",
+    ]
+    assert folder().notes() == []
+
+
 def test_conflicting_duplicates_are_all_quarantined(folder: Folder) -> None:
     other = "ABC,2024-01-03,10.5,11,10,10.6,1100"
     source = folder(

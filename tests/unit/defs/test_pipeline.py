@@ -1,0 +1,34 @@
+"""What `stock-platform run` says, without running anything."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stock_platform.defs import pipeline
+from stock_platform.settings import Settings
+
+
+def test_a_sources_notes_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bars.csv").write_text(
+        "symbol,date,open,high,low,close,volume\n"
+        "A,2024-01-02,1,1,1,1,1\nA,2024-01-03,1,1,1,1,1\nA,2024-01-04,1,1,1,n/a,1\n"
+    )
+    (tmp_path / "files.yaml").write_text(
+        "files: bars.csv\ncolumns: {symbol: symbol, date: date, open: open, high: high, low: low, "
+        "close: close, volume: volume}\nbasis: traded\ncurrency: USD\ncalendar: XNYS\n"
+    )
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setattr(pipeline, "connect", lambda _: SimpleNamespace(close=lambda: None))
+    brought = []
+    monkeypatch.setattr(
+        pipeline,
+        "_bring_up_to_date",
+        lambda stage, *_: brought.append(stage.inputs() if stage.job == "ingest" else stage.job),
+    )
+    settings = Settings(home=tmp_path / "home", source="files", files_path=tmp_path)
+    assert pipeline.run_pipeline(settings) == {}
+    assert len(brought) == 4
+    assert capsys.readouterr().err == "files: 1 rows rejected (listed in coverage)\n"
