@@ -23,7 +23,7 @@ endif
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.runtime  ## build what is missing and print the forecasts (SOURCE=files|simulated)
+run: $(VENV)/.runtime  ## build what is missing and print the forecasts (SOURCE=yahoo|files|simulated)
 	$(BIN)/stock-platform run
 
 up: $(VENV)/.runtime  ## warehouse, Dagster and MLflow with their pages; Ctrl-C stops all
@@ -45,7 +45,7 @@ test-browser: $(VENV)/.dev  ## the pages in Chromium; writes build/browser.json
 	$(BIN)/python -m pytest -n 0 -m browser tests/browser $(PYTEST_ARGS)
 
 screenshots: $(VENV)/.dev  ## make the pictures of the README again, on the packaged sample
-	$(BIN)/python -m pytest -n 0 -m browser \
+	BROWSER_SOURCE=sample $(BIN)/python -m pytest -n 0 -m browser \
 	  tests/browser/test_pages.py -k "graph_is_whole or forecasts_page" $(PYTEST_ARGS)
 	cp build/screenshots/dagster-graph.png docs/asset-graph.png
 	cp build/screenshots/dagster-forecast-fan.png docs/forecast-page.png

@@ -15,6 +15,7 @@ from stock_platform.defs.forecasting.forecasts import forecast_checks, forecasts
 from stock_platform.defs.ingestion.checks import lake_checks
 from stock_platform.defs.ingestion.coverage import outage_checks, session_coverage
 from stock_platform.defs.ingestion.raw import lake_tables, raw_assets
+from stock_platform.defs.marts.checks import mart_checks
 from stock_platform.defs.marts.dbt import marts
 from stock_platform.defs.marts.reference import warehouse_reference
 from stock_platform.defs.resources import resources
@@ -37,7 +38,13 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             week_ahead_model,
             forecasts,
         ],
-        asset_checks=[*lake_checks, *outage_checks, *forecast_checks, *accuracy_checks],
+        asset_checks=[
+            *lake_checks,
+            *outage_checks,
+            *forecast_checks,
+            *accuracy_checks,
+            *mart_checks,
+        ],
         jobs=jobs,
         schedules=schedules,
         sensors=sensors,

@@ -152,14 +152,17 @@ def load_settings() -> Settings:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in sorted(set(os.environ) | _dotenv_names()):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = get_close_matches(name.upper(), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "see .env.example for every name"
+            ours = [field.upper() for field in Settings.model_fields]
+            near = get_close_matches(name.upper().removeprefix(PREFIX), ours, n=1)
+            hint = f"did you mean {PREFIX}{near[0]}?" if near else "see .env.example for every name"
             raise SettingsError(f"unknown setting {name}: {hint}")
     try:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"{PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" for e in error.errors()
+            f"{PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: "
+            f"{e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
         )
         raise SettingsError(f"unusable setting: {problems} (see .env.example)") from None
 

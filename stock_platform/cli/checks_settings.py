@@ -41,16 +41,17 @@ def home(settings: Settings) -> Iterator[Check]:
 
 
 def source(settings: Settings) -> Iterator[Check]:
-    """The active source could deliver, as far as it can tell without fetching."""
-    from stock_platform.sources import get_source
+    """The active source, and what is loaded beside it, could deliver, as far as can be told."""
+    from stock_platform.sources import companions, get_source
 
-    try:
-        what = get_source(settings).check()
-    except PlatformError as error:
-        mend = f"correct it, or choose another {PREFIX}SOURCE; then run doctor again"
-        yield Check("source", "fail", f"{settings.source}: {error}", mend)
-    else:
-        yield Check("source", "ok", f"{settings.source}: {what}")
+    for name in (settings.source, *companions(settings)):
+        try:
+            what = get_source(settings, name).check()
+        except PlatformError as error:
+            mend = f"correct it, or choose another {PREFIX}SOURCE; then run doctor again"
+            yield Check("source", "fail", f"{name}: {error}", mend)
+        else:
+            yield Check("source", "ok", f"{name}: {what}")
 
 
 def lake(settings: Settings) -> Iterator[Check]:

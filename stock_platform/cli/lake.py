@@ -7,12 +7,15 @@ import typer
 
 from stock_platform.cli.output import Format, render
 from stock_platform.errors import PlatformError
+from stock_platform.lake.schema import DATASETS
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the console script."""
 
-    @app.command()
+    @app.command(
+        help=f"Ask the lake: tables {', '.join(DATASETS)}, one row per version. It only reads."
+    )
     def lake(
         sql: Annotated[str, typer.Argument(help="Such as: SELECT * FROM equity_prices LIMIT 5")],
         as_of: Annotated[
@@ -21,7 +24,6 @@ def register(app: typer.Typer) -> None:
         ] = None,
         format_: Annotated[Format, typer.Option("--format")] = Format.table,
     ) -> None:
-        """Ask the lake: tables equity_prices, corporate_actions, coverage, one row per version."""
         from stock_platform.lake import Lake, query
         from stock_platform.settings import load_settings
 

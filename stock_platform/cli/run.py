@@ -22,6 +22,13 @@ def register(app: typer.Typer) -> None:
         json_output: Annotated[
             bool, typer.Option("--json", help="Print the forecasts as JSON.")
         ] = False,
+        accept_ledger_loss: Annotated[
+            bool,
+            typer.Option(
+                "--accept-ledger-loss",
+                help="Go on although forecasts on record are gone: their record begins anew.",
+            ),
+        ] = False,
     ) -> None:
         """Materialize whatever is missing or stale, through Dagster, and print the forecasts."""
         from stock_platform.defs.pipeline import run_pipeline
@@ -30,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
         settings = load_settings()
         with ensure_running(settings):
-            refusals = run_pipeline(settings)
+            refusals = run_pipeline(settings, accept_ledger_loss=accept_ledger_loss)
             client = connect(settings)
             try:
                 rows = latest_forecasts(client, settings.source)

@@ -9,11 +9,16 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stock_platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.httpclient import HttpClient
+
+    from stock_platform.settings import Settings
 
 
 class OutputFormat(StrEnum):
@@ -36,6 +41,9 @@ _PRINTING = {
     "wait_end_of_query": 1,
 }
 """`wait_end_of_query`: an error in mid-result is an error, not half a table."""
+_REFUSED = frozenset({164, 497})
+"""READONLY, ACCESS_DENIED: what the server says to one who may only read."""
+_NEEDS_ADMIN = "; `sql` only reads, this statement needs --admin"
 
 
 def register(app: typer.Typer) -> None:
@@ -70,19 +78,22 @@ def sql(
     output: Annotated[OutputFormat, typer.Option("--format", help="How to print rows.")] = (
         OutputFormat.table
     ),
+    admin: Annotated[
+        bool, typer.Option("--admin", help="Ask as the administrator, who may change anything.")
+    ] = False,
 ) -> None:
-    """Ask the warehouse (database `market`) and print the answer."""
+    """Ask the warehouse (database `market`) and print the answer; only reads without --admin."""
     from contextlib import nullcontext
     from typing import IO, cast
 
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     from stock_platform.settings import load_settings
-    from stock_platform.warehouse import client, local
+    from stock_platform.warehouse import local
 
     settings = load_settings()
     running = local.ensure_running(settings) if settings.embedded_warehouse else nullcontext()
-    with running, client.connect(settings) as warehouse:
+    with running, _connected(settings, admin=admin) as warehouse:
         try:
             answer = cast(
                 "IO[bytes]",
@@ -96,7 +107,8 @@ def sql(
                 sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
         except ClickHouseError as error:
-            raise PlatformError(_plain(str(error))) from None
+            hint = "" if admin or getattr(error, "code", None) not in _REFUSED else _NEEDS_ADMIN
+            raise PlatformError(_plain(str(error)) + hint) from None
         except BrokenPipeError:
             # The reader of our output has seen enough; keep Python from flushing into it at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -118,6 +130,16 @@ def down() -> None:
         typer.echo(f"stopped the warehouse server (pid {server.pid}, {server.url})")
     if not services and not server:
         typer.echo("nothing of this project was left running")
+
+
+def _connected(settings: Settings, *, admin: bool) -> HttpClient:
+    from stock_platform.warehouse import client
+
+    if admin:
+        return client.connect(settings)
+    if settings.embedded_warehouse:
+        client.connect(settings).close()  # a fresh server has no `market`, a reader can't make it
+    return client.connect(settings, user="reader")
 
 
 def _plain(message: str) -> str:

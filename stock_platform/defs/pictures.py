@@ -12,11 +12,13 @@ def picture(png: bytes, caption: str) -> dg.MarkdownMetadataValue:
 
 
 def table(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
-    """A frame as a Markdown table; floats with four digits."""
+    """A frame as a Markdown table; floats with four digits or more, and at least two decimals."""
     cells = (map(_cell, row) for row in frame.iter_rows())
     rows = (frame.columns, ["---"] * frame.width, *cells)
     return dg.MetadataValue.md("\n".join(f"| {' | '.join(row)} |" for row in rows))
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"

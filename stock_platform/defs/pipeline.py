@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +19,9 @@ from pathlib import Path
 import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.errors import DagsterAssetCheckFailedError
 
+from stock_platform.defs.forecasting.forecasts import ACCEPT_LOSS_TAG
 from stock_platform.errors import PlatformError
 from stock_platform.partitions import days, monday, weeks
 from stock_platform.settings import PROJECT_ROOT, Settings
@@ -31,6 +33,8 @@ INPUTS_TAG = ".dagster/stock_platform/inputs"
 OUTPUTS_TAG = ".dagster/stock_platform/outputs"
 PID_TAG = ".dagster/stock_platform/pid"
 """Tags of our runs; Dagster's pages leave out those that begin with `.dagster/`."""
+_DBT_ERRORS = "Errors parsed from dbt logs:"
+_WAREHOUSE_GONE = ("Connection refused", "Remote end closed connection", "RemoteDisconnected")
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 BESIDE = "ingest_beside"
 """The job that loads what goes with the active source; others run without it."""
@@ -53,6 +57,7 @@ class Stage:
         partitions: keys that must be materialized; None for an unpartitioned job.
         inputs: digest of what the stage reads, code included.
         outputs: digest of the state it leaves; differs when somebody removed or added something.
+        tags: further tags of its run, which then covers every partition.
     """
 
     job: str
@@ -60,10 +65,13 @@ class Stage:
     partitions: list[str] | None
     inputs: Callable[[], str]
     outputs: Callable[[], str]
+    tags: dict[str, str] = field(default_factory=dict)
 
 
-def run_pipeline(settings: Settings) -> dict[str, str]:
+def run_pipeline(settings: Settings, *, accept_ledger_loss: bool = False) -> dict[str, str]:
     """Bring the whole graph up to date for the active source.
+
+    With `accept_ledger_loss` a ledger that lost rows is not an error: every week is forecast again.
 
     Returns:
         Symbol -> reason for each instrument the last week could not forecast.
@@ -73,13 +81,15 @@ def run_pipeline(settings: Settings) -> dict[str, str]:
     """
     os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
     with _one_at_a_time(settings.home), DagsterInstance.get() as instance:
-        _fail_orphans(instance)
+        _fail_orphans(settings, instance)
         repository = ReconstructableRepository.for_module("stock_platform.definitions", "defs")
         connect(settings).close()  # a wrong password is told now, not after the first stage
         source = get_source(settings)
         for note in source.notes():
             _say(f"{source.name}: {note}")
         stages = list(_stages(settings, source))
+        if accept_ledger_loss:
+            stages[-2] = replace(stages[-2], tags={ACCEPT_LOSS_TAG: "yes"})
         log = settings.home / "run.log"
         late: list[str] = []
         for stage in stages:
@@ -123,6 +133,7 @@ def _stages(settings: Settings, source: Source) -> Iterator[Stage]:
         return lambda: _digest(_rows(settings, tables))
 
     ledger = ("forecasts", "promotions")
+    accuracy = ("fct_forecast_accuracy", "agg_accuracy")
     start = max(first, monday(last) - timedelta(weeks=settings.backtest_weeks - 1))
     yield Stage(
         job="ingest",
@@ -145,7 +156,8 @@ def _stages(settings: Settings, source: Source) -> Iterator[Stage]:
         asset=dg.AssetKey("fct_features_daily"),
         partitions=None,
         inputs=marts,
-        outputs=rows("int_daily_prices", "fct_features_daily", "dim_session", "dim_instrument"),
+        # Whatever else is there is of this stage: a dropped view or an emptied table is made again.
+        outputs=lambda: _digest(_rows(settings, (*ledger, *accuracy), others=True)),
     )
     yield Stage(
         job="forecast_week",
@@ -159,7 +171,7 @@ def _stages(settings: Settings, source: Source) -> Iterator[Stage]:
         asset=dg.AssetKey("agg_accuracy"),
         partitions=None,
         inputs=lambda: _digest(marts(), _rows(settings, ledger)),
-        outputs=rows("fct_forecast_accuracy", "agg_accuracy"),
+        outputs=rows(*accuracy),
     )
 
 
@@ -172,10 +184,10 @@ def _bring_up_to_date(
     if not missing and _recorded(stage, instance) == (inputs, stage.outputs()):
         _say(f"{stage.job}: up to date")
         return
-    tags = {INPUTS_TAG: inputs, PID_TAG: str(os.getpid())}
+    tags = {INPUTS_TAG: inputs, PID_TAG: str(os.getpid()), **stage.tags}
     if stage.partitions is not None:
-        stale = stage.partitions if _recorded(stage, instance)[0] != inputs else missing
-        keys = stale or stage.partitions
+        changed = stage.tags or _recorded(stage, instance)[0] != inputs
+        keys = (not changed and missing) or stage.partitions
         tags |= {_RANGE_START: keys[0], _RANGE_END: keys[-1]}
         _say(f"{stage.job}: {len(keys):,} partitions, {keys[0]} to {keys[-1]}")
     else:
@@ -217,23 +229,37 @@ def _failure(result: dg.JobExecutionResult) -> str:
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error:
             error = event.step_failure_data.error
-            messages.append((error.cause or error).message.strip())
+            if error.cls_name != DagsterAssetCheckFailedError.__name__:  # told below, with why
+                messages.append(_plain((error.cause or error).message))
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-                messages.append(f"check {check.check_name} of {check.asset_key.to_user_string()}")
-    return _ANSI_COLOUR.sub("", "; ".join(dict.fromkeys(messages))) or "see its log"
+                asset = check.asset_key.to_user_string()
+                messages.append(f"check {check.check_name} of {asset}: {check.description or ''}")
+    return "; ".join(dict.fromkeys(messages)) or "see its log"
 
 
-def _rows(settings: Settings, tables: tuple[str, ...]) -> list[tuple[str, int]]:
+def _plain(message: str) -> str:
+    """An error's message without the command line of dbt, colours, and what a user can't use."""
+    message = _ANSI_COLOUR.sub("", message).strip()
+    _, found, of_dbt = message.partition(_DBT_ERRORS)
+    if any(sign in message for sign in _WAREHOUSE_GONE):
+        return "the warehouse stopped in the middle of it (its log is in HOME/warehouse)"
+    return of_dbt.strip() if found else message
+
+
+def _rows(
+    settings: Settings, tables: tuple[str, ...], *, others: bool = False
+) -> list[tuple[str, int]]:
+    """Name and rows of the tables, or of all others; a view has 0."""
     client = connect(settings)
     try:
         return sorted(
             (str(name), int(count or 0))
             for name, count in client.query(
-                "SELECT name, total_rows FROM system.tables"
-                " WHERE database = 'market' AND name IN {tables:Array(String)}",
-                parameters={"tables": list(tables)},
+                "SELECT name, total_rows FROM system.tables WHERE database = 'market'"
+                " AND (name IN {tables:Array(String)}) != {others:Bool}",
+                parameters={"tables": list(tables), "others": others},
             ).result_rows
         )
     finally:
@@ -252,14 +278,17 @@ def _refusals(stage: Stage, instance: DagsterInstance) -> dict[str, str]:
     return {}
 
 
-def _fail_orphans(instance: DagsterInstance) -> None:
+def _fail_orphans(settings: Settings, instance: DagsterInstance) -> None:
     """Mark runs of a killed `stock-platform run` as failed; nothing else will.
 
     The lock is held, so a run with our tag that claims to be going on has lost its process.
     """
+    from stock_platform.ml.tracking import end_runs_of
+
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])):
         if PID_TAG in run.tags:
             instance.report_run_failed(run, f"process {run.tags[PID_TAG]} was killed")
+            end_runs_of(settings, run.run_id)
 
 
 @contextmanager

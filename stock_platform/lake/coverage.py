@@ -72,10 +72,12 @@ def states(lake: Lake, settings: Settings, source: str, expected: pl.DataFrame) 
     sql = f"""
         WITH bars AS ({bars}),
         reasons AS (
-            SELECT
+            -- A reason for the expected bar (row_ref '') comes before that of a quarantined row.
+            SELECT DISTINCT ON (instrument_id, session)
                 instrument_id, session, reason, detail, known_at,
                 coalesce({OUTAGE}, false) AS is_outage
-            FROM ({_now("coverage", COVERAGE.key)}) WHERE row_ref = ''
+            FROM ({_now("coverage", COVERAGE.key)})
+            ORDER BY instrument_id, session, row_ref
         ),
         told AS (
             SELECT instrument_id, session, known_at FROM bars

@@ -49,7 +49,7 @@ def heat_map(found: pl.DataFrame) -> bytes:
         .sort("month")
         .select(shown)
     )
-    figure = Figure(figsize=(12, 1.6 + 0.17 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(11, 1.6 + 0.17 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(
         grid.to_numpy().T.astype(float),
@@ -85,5 +85,5 @@ def heat_map(found: pl.DataFrame) -> bytes:
         frameon=False,
     )
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
+    figure.savefig(png, format="png", dpi=100)
     return png.getvalue()

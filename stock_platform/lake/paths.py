@@ -14,7 +14,8 @@ from stock_platform.errors import PlatformError
 RAW = "raw"
 RESPONSES = "responses"
 """What providers answered, by the day of the load: responses/<source>/yyyy/mm/dd/<moment>.parquet.
-Beside `raw`, not in it: nothing of the catalog or of dbt looks here."""
+Beside `raw`, not in it: nothing of the catalog or of dbt looks here. A log of fetches: a load that
+sent a request, or told a reason, adds one object, also when it learned nothing."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _KEY = re.compile(
     r"(?:.*/)?raw/(?P<source>[a-z0-9_]+)/(?P<dataset>[a-z0-9_]+)"

@@ -5,6 +5,7 @@ The warehouse (ClickHouse) is for marts; this is for looking at the raw truth, e
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,17 @@ OFFLINE = {"autoinstall_known_extensions": False, "autoload_known_extensions": F
 def connect(
     lake: Lake, settings: Settings, *, at: datetime | None = None, clock: Clock | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB with a view per dataset; arguments as of `register`."""
+    """An in-memory DuckDB with a view per dataset, which reaches no file outside the lake.
+
+    Arguments as of `register`. Inside the lake it could write: `query` refuses that.
+    """
     import duckdb
 
     connection = duckdb.connect(config=dict(OFFLINE))
     register(connection, lake, settings, at=at, clock=clock)
+    connection.execute(f"SET allowed_directories = ['{_quoted(lake.root)}/']")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
     return connection
 
 
@@ -77,21 +84,42 @@ def query(
     at: datetime | None = None,
     clock: Clock | None = None,
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows of a statement.
+    """Column names and rows of a statement that reads; of several, the last one's.
 
     Raises:
-        QueryError: DuckDB refused it.
+        QueryError: DuckDB refused it, or it does more than read.
     """
     import duckdb
 
     with connect(lake, settings, at=at, clock=clock) as connection:
         try:
-            answer = connection.execute(sql)
-            if answer is None or answer.description is None:
+            statements = connection.extract_statements(sql)
+            if not statements:
                 raise QueryError("there is no statement in it: try SELECT * FROM equity_prices")
+            if not all(_only_reads(connection, statement) for statement in statements):
+                raise QueryError(
+                    "`lake` only reads: SELECT, FROM, WITH, PIVOT, DESCRIBE, SUMMARIZE, SHOW or "
+                    "EXPLAIN (save an answer with --format and a redirection)"
+                )
+            answer = connection.execute(sql)
             return [column[0] for column in answer.description], answer.fetchall()
         except duckdb.Error as error:
             raise QueryError(f"{error} (tables: {', '.join(DATASETS)})") from error
+
+
+_EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?(\s*\([^()]*\))?\s", re.IGNORECASE)
+
+
+def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
+    import duckdb
+
+    if statement.type == duckdb.StatementType.EXPLAIN:
+        # ANALYZE executes what it explains, and DuckDB does not tell its type.
+        explained = connection.extract_statements(_EXPLAIN.sub("", statement.query, count=1))
+        return [each.type for each in explained] == [duckdb.StatementType.SELECT]
+    if statement.type == duckdb.StatementType.CREATE:
+        return not statement.query  # DuckDB's own, the column names of a PIVOT
+    return statement.type == duckdb.StatementType.SELECT
 
 
 def _extension(name: str) -> str:

@@ -175,8 +175,13 @@ def _typed_literal(name: str, kind: str) -> pl.Expr:
 def census(client: Any, until: datetime) -> Census:
     """Count and fingerprint of the forecasts issued before `until`.
 
-    Kept with a run's metadata it shows later whether anything was removed or altered.
+    Kept with a run's metadata it shows later whether anything was removed or altered. A ledger that
+    does not exist holds nothing.
     """
+    if not client.query(
+        "SELECT 1 FROM system.tables WHERE database = 'market' AND name = 'forecasts'"
+    ).result_rows:
+        return Census(0, "0")
     rows = client.query(
         "SELECT count(), toString(groupBitXor(sipHash64(*))) "
         "FROM market.forecasts WHERE issued_at < fromUnixTimestamp64Micro({at:Int64})",
@@ -194,9 +199,9 @@ def check_append_only(client: Any, until: datetime, recorded: Census) -> None:
     found = census(client, until)
     if found != recorded:
         raise PlatformError(
-            f"the forecast ledger was altered: {recorded.rows} rows issued before "
+            f"the forecast ledger market.forecasts was altered: {recorded.rows} rows issued before "
             f"{until:%Y-%m-%d %H:%M:%S} are now {found.rows} (fingerprint {recorded.fingerprint} "
-            f"-> {found.fingerprint}); restore market.forecasts from a backup"
+            f"-> {found.fingerprint}); restore the warehouse from a backup"
         )
 
 

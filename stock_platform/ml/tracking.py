@@ -47,6 +47,15 @@ class RefitRecord:
         return {"source": self.source, "pool": self.pool, **self.tags}
 
 
+def end_runs_of(settings: Settings, dagster_run_id: str) -> None:
+    """Mark as killed what dagster-mlflow opened for a Dagster run that was killed."""
+    client = open_mlflow(settings)
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    running = f"tags.dagster_run_id = '{dagster_run_id}' AND attributes.status = 'RUNNING'"
+    for run in client.search_runs(experiments, running):
+        client.set_terminated(run.info.run_id, status="KILLED")
+
+
 def open_mlflow(settings: Settings) -> MlflowClient:
     """The MLflow client, its database made first if need be (killed half-way, it is not)."""
     _prepare_environment(settings)

@@ -204,7 +204,7 @@ def expected(
 
     Returns:
         instrument_id, symbol (valid at the session), currency, calendar, session, open_at,
-        close_at.
+        close_at; sorted by instrument_id and session.
     """
     spans = [
         (i.instrument_id, symbol, i.currency, i.calendar, start, end)
@@ -225,6 +225,8 @@ def expected(
         .join(sessions.lazy(), on="calendar")
         .filter(pl.col("session").is_between("from", "to"))
         .drop("from", "to")
+        # A join keeps no order.
+        .sort("instrument_id", "session")
         .collect()
     )
 

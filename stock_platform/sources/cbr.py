@@ -7,7 +7,7 @@ into a `Source`. A session is the first day a quotation is valid; nothing is fil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -18,7 +18,7 @@ from stock_platform import calendars, universe
 from stock_platform.lake import schema
 from stock_platform.sources import base, cbr_client, cbr_plan, cbr_rows
 from stock_platform.sources.base import Extract
-from stock_platform.sources.cbr_client import CbrClient
+from stock_platform.sources.cbr_client import CbrClient, Client
 from stock_platform.sources.cbr_plan import CALENDAR, DAILY, DATASETS, KEY, NAME, Ask, Known
 from stock_platform.sources.cbr_rows import Answer
 from stock_platform.sources.cbr_xml import Quotes
@@ -27,6 +27,7 @@ from stock_platform.sources.responses import Journal
 from stock_platform.universe import Instrument
 
 if TYPE_CHECKING:
+    from stock_platform.lake.lake import Lake
     from stock_platform.lake.store import ObjectStore
     from stock_platform.settings import Settings
 
@@ -41,6 +42,8 @@ class CbrSource(base.Source):
         journal: what a killed load had fetched already; None: nothing is kept.
         store: where the answers of a load are put for good, with the text `universe_text` of the
             universe file, if there is a journal too.
+        recorded: in a replay, the requests there are answers to: these are asked and no others,
+            whatever the plan would be. None: no replay.
         now: the present moment, UTC.
 
     Raises:
@@ -55,13 +58,14 @@ class CbrSource(base.Source):
     def __init__(
         self,
         instruments: list[Instrument],
-        client: CbrClient,
+        client: Client,
         *,
         refetch_sessions: int,
         known: Known | None = None,
         journal: Journal | None = None,
         store: ObjectStore | None = None,
         universe_text: str = "",
+        recorded: Sequence[str] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         cbr_plan.check(instruments)
@@ -73,6 +77,7 @@ class CbrSource(base.Source):
         self._store = store
         self._universe_text = universe_text
         self._requests: list[str] = []
+        self._recorded = None if recorded is None else cbr_plan.recorded(recorded, instruments)
         self._now = now
         self._unforeseen: list[date] = []
 
@@ -85,21 +90,16 @@ class CbrSource(base.Source):
         Raises:
             PlatformError: the universe is unusable or has nothing that the bank quotes.
         """
-        from stock_platform.lake import Lake, as_of
+        from stock_platform.lake import Lake
 
         lake = Lake.open(settings)
-
-        def known(dataset: str, first: date, last: date) -> pl.DataFrame:
-            versions = lake.read(dataset, first, last, source=NAME)
-            return as_of.select(schema.dataset(dataset), versions, None)
-
         journal = Journal(settings.home / "responses" / NAME)
         gate = Gate("the Central Bank of Russia", per_minute=cbr_client.REQUESTS_PER_MINUTE)
         return cls(
             universe.for_source(settings.universe, NAME),
             CbrClient(settings.cbr_url, gate, journal=journal),
             refetch_sessions=settings.refetch_sessions,
-            known=known,
+            known=known_in(lake),
             journal=journal,
             store=lake.store,
             universe_text=(settings.universe or universe.PACKAGED).read_text(),
@@ -158,6 +158,9 @@ class CbrSource(base.Source):
         held: dict[str, set[date]] = {dataset: set() for dataset in DATASETS.values()}
         if self._known is not None:
             pending = cbr_plan.unsettled(wanted, self._known, window)
+        if self._recorded is not None:
+            pending = cbr_plan.within(pending, self._recorded)
+        if self._known is not None:
             held = cbr_plan.held_days(pending, self._known)
         answers = self._ask(pending, today)
         codes = cbr_plan.codes(self._instruments, start, last)
@@ -183,6 +186,7 @@ class CbrSource(base.Source):
                 first=first,
                 last=last,
                 universe=self._universe_text,
+                refetch=self._refetch,
             )
 
     def loaded(self) -> None:
@@ -193,7 +197,7 @@ class CbrSource(base.Source):
     def _ask(self, pending: pl.DataFrame, today: date) -> list[Answer]:
         rates = pending.filter(pl.col("dataset") == "fx_rates").select("code", "symbol").unique()
         char_codes = dict(rates.iter_rows())
-        asks = cbr_plan.asks(pending, today)
+        asks = cbr_plan.asks(pending, today) if self._recorded is None else self._recorded
         self._requests = [ask.request for ask in asks]
         answers = []
         for done, ask in enumerate(asks, start=1):
@@ -227,6 +231,17 @@ class CbrSource(base.Source):
 
     def _today(self, moment: datetime) -> date:
         return moment.astimezone(ZoneInfo(calendars.time_zone(CALENDAR))).date()
+
+
+def known_in(lake: Lake) -> Known:
+    """What a lake holds of the bank's, at the moment it is asked."""
+    from stock_platform.lake import as_of
+
+    def known(dataset: str, first: date, last: date) -> pl.DataFrame:
+        versions = lake.read(dataset, first, last, source=NAME)
+        return as_of.select(schema.dataset(dataset), versions, None)
+
+    return known
 
 
 _TABLES = (*DATASETS.values(), "coverage")

@@ -7,8 +7,9 @@ What does not: which requests are made (`cbr_plan.py`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Protocol
 
 from stock_platform.sources import cbr_xml, fetching, http_get
 from stock_platform.sources.base import SourceError
@@ -19,6 +20,18 @@ from stock_platform.sources.fetching import FetchError, Gate
 from stock_platform.sources.responses import Journal, Response, no_answer, unanswered
 
 REQUESTS_PER_MINUTE = 60
+
+
+class Client(Protocol):
+    """Who is asked: `CbrClient`, or `ReplayClient` offline."""
+
+    url: str
+
+    def answer(self, ask: Ask, char_codes: Mapping[str, str]) -> Answer:
+        """What the bank says, or why it says nothing."""
+
+    def get(self, ask: Ask) -> Response:
+        """The bare answer."""
 
 
 class CbrClient:
@@ -92,6 +105,41 @@ class CbrClient:
         return Response(
             ask.request, ask.first, url, got.status_code, moment, got.content, server_date=said_at
         )
+
+
+class ReplayClient:
+    """Answers from recorded responses as `CbrClient` did, without a network.
+
+    Args:
+        responses: one per request; of several the last counts.
+    """
+
+    url = "recorded answers"
+
+    def __init__(self, responses: Iterable[Response]) -> None:
+        self._responses = {response.request: response for response in responses}
+
+    def answer(self, ask: Ask, char_codes: Mapping[str, str]) -> Answer:
+        """What was recorded of a request.
+
+        Raises:
+            SourceError: nothing was.
+        """
+        response = self.get(ask)
+        try:
+            if error := no_answer(response):
+                raise error
+            return Answer(ask, read(ask, response.body, char_codes), _digest(response.body))
+        except FetchError as error:
+            return Answer(ask, error, "")
+
+    def get(self, ask: Ask) -> Response:
+        """See `answer`."""
+        if ask.request not in self._responses:
+            raise SourceError(
+                f"the recorded answer for {ask.request} is not there: replay a load that asked it"
+            )
+        return self._responses[ask.request]
 
 
 def read(ask: Ask, body: bytes, char_codes: Mapping[str, str]) -> Quotes:

@@ -6,10 +6,10 @@ sending them (`cbr_client.py`) and what becomes of the answers (`cbr_rows.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import polars as pl
 
@@ -25,6 +25,8 @@ DATASETS = {"metal": "metal_prices", "fx": "fx_rates"}
 """Asset class -> dataset. The bank publishes all of a dataset's quotations of a day together."""
 
 METALL, DYNAMIC, DAILY = "xml_metall.asp", "XML_dynamic.asp", "XML_daily.asp"
+
+_DAYS = ("date_req", "date_req1", "date_req2")
 
 Known = Callable[[str, date, date], pl.DataFrame]
 """The lake as of now: (dataset, first, last) -> its current rows, of any source."""
@@ -211,6 +213,54 @@ def asks(pending: pl.DataFrame, today: date) -> list[Ask]:
     return found
 
 
+def recorded(requests: Iterable[str], instruments: list[Instrument]) -> list[Ask]:
+    """The asks that were written as these `Ask.request`.
+
+    Args:
+        requests: of one load.
+        instruments: those of that load; of a request that names no code, all of them were wanted.
+    """
+    of_dataset = {
+        dataset: tuple(
+            sorted(
+                row.symbol
+                for one in instruments
+                if DATASETS[one.asset_class] == dataset
+                for row in one.symbols[NAME]
+            )
+        )
+        for dataset in DATASETS.values()
+    }
+    found = []
+    for request in requests:
+        parts = urlsplit(request)
+        asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        endpoint = parts.path.rsplit("/", 1)[-1]
+        dataset = "metal_prices" if endpoint == METALL else "fx_rates"
+        days = [_read(asked[name]) for name in _DAYS if name in asked]
+        code = asked.get("VAL_NM_RQ")
+        codes = of_dataset[dataset] if code is None else (code,)
+        found.append(Ask(dataset, endpoint, codes, days[0], days[-1]))
+    return found
+
+
+def within(pending: pl.DataFrame, asks: Sequence[Ask]) -> pl.DataFrame:
+    """What of `pending` (the columns of `wanted`) some asks are about.
+
+    The plan of a replayed load is another one than it was when the lake held other rows then: those
+    of a load that was killed, or that was not recorded.
+    """
+    spans = pl.DataFrame(
+        [(ask.dataset, code, ask.first, ask.last) for ask in asks for code in ask.codes],
+        schema={"dataset": pl.String, "code": pl.String, "from": pl.Date, "to": pl.Date},
+        orient="row",
+    )
+    asked = pending.join(spans, on=["dataset", "code"]).filter(
+        pl.col("session").is_between("from", "to")
+    )
+    return pending.join(asked, on=["dataset", *KEY], how="semi", maintain_order="left")
+
+
 def _ask(endpoint: str, pending: pl.DataFrame, today: date) -> Ask:
     first, last = ends(pending)
     dataset: str = pending["dataset"][0]
@@ -224,3 +274,8 @@ def _ours(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _written(day: date) -> str:
     return day.strftime("%d/%m/%Y")
+
+
+def _read(text: str) -> date:
+    day, month, year = text.split("/")
+    return date(int(year), int(month), int(day))

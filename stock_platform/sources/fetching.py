@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from stock_platform.sources.base import SourceError
 
 if TYPE_CHECKING:
+    from pybreaker import CircuitBreaker
     from tenacity import RetryCallState
 
 T = TypeVar("T")
@@ -36,6 +38,9 @@ TRANSIENT = {RATE_LIMITED, SERVER_ERROR, TIMEOUT, CONNECTION, MALFORMED, CONSENT
 """Failures worth another try. Not `unauthorized`: a client tries once more with a fresh cookie
 itself, and a third try with another cookie is no better."""
 KINDS = TRANSIENT | {UNAUTHORIZED, NOT_FOUND, BAD_REQUEST, EMPTY}
+
+DOWN = frozenset({CONNECTION, TIMEOUT, SERVER_ERROR})
+"""Failures that say nothing of what was asked: many in a row mean that nobody is there."""
 
 MAX_SKEW = timedelta(minutes=5)
 """A provider's clock that differs from ours by more makes our `known_at` doubtful."""
@@ -57,12 +62,37 @@ class FetchError(SourceError):
         self.retry_after = retry_after
 
 
+class _Breaker:
+    """A circuit breaker and why it opened."""
+
+    def __init__(self, circuit: CircuitBreaker) -> None:
+        self.circuit = circuit
+        self.closed_until = 0.0
+        self.error: FetchError | None = None
+
+    @property
+    def state(self) -> str:
+        """`closed` lets requests through, `open` none, `half-open` one."""
+        return str(self.circuit.current_state)
+
+    def count(self, error: FetchError) -> None:
+        """One more failure."""
+
+        def fail() -> NoReturn:
+            raise error
+
+        self.error = error
+        with suppress(FetchError):
+            self.circuit.call(fail)
+
+
 class Gate:
     """The one door to a provider, shared by all threads of a source.
 
-    Three rules, in the order they apply: a circuit breaker that after several `rate_limited` in a
-    row lets nothing through until it has cooled down; a token bucket; another try after a failure
-    in `TRANSIENT`, after an exponentially growing random time or as long as the provider asked for.
+    Three rules, in the order they apply: two circuit breakers that after several `rate_limited`, or
+    many failures of `DOWN`, in a row let nothing through until they have cooled down; a token
+    bucket; another try after a failure in `TRANSIENT`, after an exponentially growing random time
+    or as long as the provider asked for.
 
     Args:
         name: the provider's, for messages.
@@ -71,8 +101,9 @@ class Gate:
         backoff: seconds; before try n+1 a random time up to `backoff * 2**(n-1)` passes.
         longest_wait: seconds; a longer random wait is cut, and when the provider asks for a longer
             one, the failure is final: coming back earlier than asked makes it worse.
-        trip_after: `rate_limited` in a row, over all threads, that open the breaker.
-        cool_down: seconds it stays open; then one try decides whether it closes.
+        trip_after: `rate_limited` in a row, over all threads, that open the first breaker.
+        give_up_after: failures of `DOWN` in a row, over all threads, that open the second.
+        cool_down: seconds one stays open; then one try decides whether it closes.
         clock: monotonic seconds. sleep: waits for seconds.
     """
 
@@ -85,6 +116,7 @@ class Gate:
         backoff: float = 1.0,
         longest_wait: float = 60.0,
         trip_after: int = 5,
+        give_up_after: int = 20,
         cool_down: float = 600.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -102,8 +134,10 @@ class Gate:
         self._lock = threading.Lock()
         burst = max(1, per_minute // 12)
         self._bucket = StateBucket([Rate(per_minute, 60_000, burst=burst)], TokenBucket())
-        self._breaker = CircuitBreaker(fail_max=trip_after, throw_new_error_on_trip=False)
-        self._closed_until = 0.0
+        self._breakers = {
+            kinds: _Breaker(CircuitBreaker(fail_max=most, throw_new_error_on_trip=False))
+            for kinds, most in ((frozenset({RATE_LIMITED}), trip_after), (DOWN, give_up_after))
+        }
         self._warned_of_clock = False
         self._jitter = full_jitter(multiplier=backoff, max=longest_wait)
         self._retrying = Retrying(
@@ -138,8 +172,7 @@ class Gate:
 
         while True:
             with self._lock:
-                if self._breaker.current_state == "open":
-                    self._refuse()
+                self._check_open()
                 item = RateItem(self.name, int(self._clock() * 1000))
                 if self._bucket.put(item):
                     self.requests += 1
@@ -178,43 +211,46 @@ class Gate:
     def _enter(self) -> None:
         """Let a try begin, the first one after the cool-down as the breaker's probe."""
         with self._lock:
-            if self._breaker.current_state == "closed":
-                return
-            if self._breaker.current_state == "half-open" or self._clock() < self._closed_until:
-                self._refuse()
-            self._breaker.half_open()
+            for breaker in self._breakers.values():
+                if breaker.state == "closed":
+                    continue
+                if breaker.state == "half-open" or self._clock() < breaker.closed_until:
+                    self._refuse(breaker)
+                breaker.circuit.half_open()
 
     def _note(self, error: FetchError | None) -> None:
-        """Tell the breaker how a try ended.
+        """Tell the breakers how a try ended.
 
         Not by running the try inside `breaker.call`: that holds its lock, one try at a time.
         """
         with self._lock:
-            if self._breaker.current_state == "open":
-                return  # this try began before it opened
-            if error is None or error.kind != RATE_LIMITED:
-                self._breaker.call(lambda: None)
-                return
-
-            def fail() -> NoReturn:
-                raise error
-
-            try:
-                self._breaker.call(fail)
-            except FetchError:
-                if self._breaker.current_state == "open":
-                    self._closed_until = self._clock() + self._cool_down
+            for kinds, breaker in self._breakers.items():
+                if breaker.state == "open":
+                    continue  # this try began before it opened
+                if error is None or error.kind not in kinds:
+                    breaker.circuit.call(lambda: None)
+                    continue
+                breaker.count(error)
+                if breaker.state == "open":
+                    breaker.closed_until = self._clock() + self._cool_down
                     _log.warning(
-                        "%s refuses our requests as too many: nothing is asked for %d seconds",
+                        "%s fails too often (%s): nothing is asked of it for %d seconds",
                         self.name,
+                        error.kind,
                         self._cool_down,
                     )
 
-    def _refuse(self) -> NoReturn:
+    def _check_open(self) -> None:
+        for breaker in self._breakers.values():
+            if breaker.state == "open":
+                self._refuse(breaker)
+
+    def _refuse(self, breaker: _Breaker) -> NoReturn:
+        left = max(0.0, breaker.closed_until - self._clock())
         raise FetchError(
-            RATE_LIMITED,
-            f"{self.name} refused too many requests in a row: not asked again for another "
-            f"{max(0.0, self._closed_until - self._clock()):.0f} seconds",
+            breaker.error.kind if breaker.error else RATE_LIMITED,
+            f"{self.name} failed too often in a row, the last time so: {breaker.error}; not asked "
+            f"again for another {left:.0f} seconds",
         )
 
     def _worth_another_try(self, error: BaseException) -> bool:
@@ -222,7 +258,7 @@ class Gate:
             isinstance(error, FetchError)
             and error.kind in TRANSIENT
             and (error.retry_after or 0) <= self._longest_wait
-            and self._breaker.current_state != "open"
+            and all(breaker.state != "open" for breaker in self._breakers.values())
         )
 
     def _wait(self, state: RetryCallState) -> float:

@@ -1,7 +1,8 @@
 """What came over the wire, kept as it came.
 
 What lives here: the journal of a load in progress, which a killed load resumes from, and the
-write-once object that keeps a load's answers for good. What does not: what a body means.
+writing of the object that keeps a load's answers for good. What does not: reading that
+(`packed.py`), and what a body means.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ LIBRARIES = (
     "holidays",
 )
 """Whose versions a packed object names: they decide what is made of a body."""
+
+_PACKED = "%Y%m%dT%H%M%S%f.packed"
+"""Name of the note in a journal that the load of this moment (UTC) has packed its answers."""
 
 _log = logging.getLogger(__name__)
 
@@ -146,6 +150,7 @@ class Journal:
         first: date,
         last: date,
         universe: str,
+        refetch: int,
     ) -> str:
         """Put the answers of a finished load into the lake, for `stock-platform replay`.
 
@@ -157,6 +162,7 @@ class Journal:
             first: the first session it was for.
             last: the last one.
             universe: the universe file's text as it was.
+            refetch: how many of the newest sessions were asked for whether known or not.
 
         Returns:
             The object's key; one that is there already is left as it is.
@@ -173,11 +179,21 @@ class Journal:
             "first": first.isoformat(),
             "last": last.isoformat(),
             "universe": universe,
+            "refetch": str(refetch),
+            "interrupted": json.dumps([moment.isoformat() for moment in self.interrupted()]),
             "versions": json.dumps(_versions()),
         }
         schema = _packed_schema().with_metadata(about)
         sink = pa.BufferOutputStream()
-        with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        # Statistics would repeat every body, twice and uncompressed.
+        with pq.ParquetWriter(
+            sink,
+            schema,
+            compression="zstd",
+            use_dictionary=False,
+            write_statistics=False,
+            write_page_checksum=True,
+        ) as writer:
             # A row group for each request: neither side ever holds all bodies at once.
             for request in requests:
                 responses = self.read(request)
@@ -189,11 +205,27 @@ class Journal:
                 rows = [vars(response) for response in responses]
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
         key = paths.packed_responses(source, known_at)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / f"{known_at.astimezone(UTC):{_PACKED}}").touch()
         store.put_new([(key, sink.getvalue().to_pybytes())])
         return key
 
+    def interrupted(self) -> list[datetime]:
+        """`known_at` of loads that packed their answers and did not end since `clear`, in order.
+
+        What they were told is in the lake in part or not at all: a replay has to know that.
+        """
+        notes = self._folder.glob("*.packed")
+        return sorted(datetime.strptime(path.name, _PACKED).replace(tzinfo=UTC) for path in notes)
+
     def clear(self) -> None:
         """Forget everything: the lake holds what was made of it."""
+        self.forget()
+        for path in self._folder.glob("*.packed"):
+            path.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Forget the answers, so that the next load asks for them again."""
         if self._folder.exists():
             for path in self._folder.iterdir():
                 if path.suffix in (".zst", ".tmp"):
@@ -202,58 +234,6 @@ class Journal:
     def _path(self, request: str) -> Path:
         # A digest, for a symbol or a query is not always a file name; the request is inside.
         return self._folder / (hashlib.sha256(request.encode()).hexdigest()[:32] + ".zst")
-
-
-@dataclass(frozen=True)
-class Packed:
-    """The answers of one finished load, as `Journal.pack` wrote them.
-
-    Attributes:
-        known_at, first, last, universe: as packed.
-        versions: of the libraries that read the answers then.
-        responses: in the order of the requests.
-    """
-
-    source: str
-    known_at: datetime
-    first: date
-    last: date
-    universe: str
-    versions: Mapping[str, str]
-    responses: list[Response]
-
-
-def packed_keys(store: ObjectStore, source: str) -> list[str]:
-    """Keys of every packed load of a source, by `known_at`."""
-    return sorted(key for key, _ in store.list(paths.responses_folder(source)))
-
-
-def read_packed(store: ObjectStore, key: str) -> Packed:
-    """The answers of one load.
-
-    Raises:
-        SourceError: the object is none that `Journal.pack` wrote.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(pa.BufferReader(store.get(key)))
-        about = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-        return Packed(
-            source=about["source"],
-            known_at=datetime.fromisoformat(about["known_at"]),
-            first=date.fromisoformat(about["first"]),
-            last=date.fromisoformat(about["last"]),
-            universe=about["universe"],
-            versions=json.loads(about["versions"]),
-            responses=[Response(**row) for row in table.to_pylist()],
-        )
-    except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
-        raise SourceError(
-            f"{store.location(key)} can't be read as the responses of a load: {error}"
-            " (restore it from a backup, or replay another load)"
-        ) from error
 
 
 def _packed_schema() -> pa.Schema:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -77,6 +77,8 @@ class YahooSource(base.Source):
         known: what the lake holds; None: nothing.
         refetch: how many of the newest sessions are asked for in every load that reaches them.
         record: where responses are kept; None: nowhere.
+        reach: in a replay, by symbol, how far the recorded answer reaches back; nothing beyond is
+            asked, whatever the plan would be. None: no replay.
         url: whom `connect` asks, for messages and the fingerprint.
         now: the present moment, UTC.
     """
@@ -94,6 +96,7 @@ class YahooSource(base.Source):
         known: LakeView | None = None,
         refetch: int = 10,
         record: Record | None = None,
+        reach: Mapping[str, date] | None = None,
         url: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -102,6 +105,7 @@ class YahooSource(base.Source):
         self._known = known or LakeView(NAME)
         self._refetch = refetch
         self._record = record
+        self._reach = reach
         self._url = url
         self._now = now
         self._notes: list[str] = []
@@ -214,23 +218,28 @@ class YahooSource(base.Source):
             view=self._known,
             refetch=self._refetch,
         )
+        if self._reach is not None:
+            asks = yahoo_plan.within(asks, self._reach)
         asked = []
+        told = False
         place = {one.instrument_id: n for n, one in enumerate(self._instruments, start=1)}
         answers = self._answers(asks)
         for ask, answer in answers:
             if answer is not None:
                 if problem := _clock_problem(answer):
                     answers.close()  # what is still under way would go into the journal
-                    self.loaded()  # else a load after the mend resumes from the false moments
+                    self._forget()  # else a load after the mend resumes from the false moments
                     raise SourceError(problem)
                 asked.append(answer.symbol)
             read = yahoo_tables.read(ask, answer, known_at, self.publication_lag)
             for note in read.notes:
                 self._notes.append(f"{ask.instrument.instrument_id}: {note}")
                 _log.warning(self._notes[-1])
+            told = told or any(table.height for table in read.extract.tables.values())
             part = (place[ask.instrument.instrument_id], len(place))
             yield replace(read.extract, part=part)
-        if self._record and asked:
+        # Reasons may be told without a question, by the universe alone: they are replayed too.
+        if self._record and (asked or told):
             self._record.journal.pack(
                 self._record.open_lake().store,
                 NAME,
@@ -239,12 +248,17 @@ class YahooSource(base.Source):
                 first=first,
                 last=last,
                 universe=self._record.universe,
+                refetch=self._refetch,
             )
 
     def loaded(self) -> None:
         """Forget the answers kept for a load that would be killed."""
         if self._record:
             self._record.journal.clear()
+
+    def _forget(self) -> None:
+        if self._record:
+            self._record.journal.forget()
 
     def _answers(self, asks: Iterator[Ask]) -> Generator[tuple[Ask, Answer | None]]:
         """Asks with their answers, in order, a few of them asked ahead."""

@@ -6,6 +6,7 @@ action. What does not: which splits the prices are divided by (`yahoo_basis.py`)
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import date
 
 import polars as pl
@@ -68,9 +69,10 @@ def as_traded(ask: Ask, answer: Answer, found: Basis) -> tuple[pl.DataFrame, pl.
     for day, action, value, currency, scale, twice in sent.iter_rows():
         iso, units = yahoo_basis.unit(currency or answer.currency)
         ref = f"{ask.symbol}:{action}:{day}"
-        session = next((one for one in sessions if one >= day), None)
-        if session is None:
+        place = bisect_left(sessions, day)
+        if place == len(sessions):
             continue  # its session has not opened
+        session = sessions[place]
         if twice:
             text = "Yahoo states two different ones"
             bad.append((session, f"{ref}:{value:g}", action, f"{value:g}", text))

@@ -1,18 +1,19 @@
 """Reads the body of one chart answer of Yahoo Finance: bars and actions exactly as they were sent.
 
 What does not live here: what makes a bar good, whose session it is and which basis it is stated in
-(`yahoo_rows.py`). yfinance reads the same body first; its frame keeps one row a day and says 0
-where Yahoo said nothing, so what a bar is judged by has to come from the body.
+(`yahoo_rows.py`). yfinance asks, and this reads: the frame that yfinance makes of the same body
+keeps one row a day and says 0 where Yahoo said nothing, so what a bar is judged by can't come from
+it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+import orjson
 import polars as pl
 
 from stock_platform.sources.fetching import (
@@ -92,7 +93,7 @@ def read(symbol: str, body: bytes) -> Chart:
             the failure that it states itself.
     """
     try:
-        document = json.loads(body)
+        document = orjson.loads(body)
         chart = document["chart"]
         if chart.get("error"):
             raise _stated(symbol, chart["error"])

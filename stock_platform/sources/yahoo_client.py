@@ -207,12 +207,14 @@ def usual_gate(settings: Settings, *, tries: int = 4) -> Gate:
 
 
 def _ask(session: YahooSession, data: Any, heard: Heard, timeout: float) -> Chart:
-    """One try: `Ticker.history` of yfinance, then the body it was made from.
+    """One try: `Ticker.history` of yfinance asks, and the body that comes is read.
 
     Raises:
         FetchError: no usable answer came.
     """
     import yfinance
+
+    from stock_platform.sources.yahoo_session import Delivered
 
     ticker = yfinance.Ticker(heard.symbol, session=session)
     ticker._data = data
@@ -227,6 +229,8 @@ def _ask(session: YahooSession, data: Any, heard: Heard, timeout: float) -> Char
             ticker.history(
                 start=start, auto_adjust=False, actions=True, keepna=True, timeout=timeout
             )
+        except Delivered:
+            pass
         except FetchError:
             raise
         except Exception as error:  # noqa: BLE001 - yfinance raises what it stumbles over

@@ -6,8 +6,8 @@ What lives here compares what is expected with what the lake holds. What does no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import polars as pl
@@ -87,6 +87,27 @@ def plan(
             yield ask
 
 
+def within(asks: Iterator[Ask], reach: Mapping[str, date]) -> Iterator[Ask]:
+    """What of some asks is answered by answers that reach back so far, by symbol.
+
+    The plan of a replayed load is another one than it was when the lake held other rows then: those
+    of a load that was killed, or that was not recorded.
+    """
+    for ask in asks:
+        if ask.symbol is None:
+            yield ask
+        elif ask.symbol in reach:
+            first = max(ask.first, reach[ask.symbol])
+            recent = pl.col("session") >= first
+            yield replace(
+                ask,
+                first=first,
+                days=ask.days.filter(recent),
+                held=ask.held.filter(recent),
+                splits=ask.splits.filter(recent),
+            )
+
+
 class _Region:
     """What the lake holds around the sessions of a load, read once for all instruments."""
 
@@ -137,10 +158,9 @@ class _Region:
         reasons = _of(self._reasons, one, _REASON)
         splits = _of(self._splits, one, _SPLIT)
         notice = self._notices[one.instrument_id]
-        settled = [
-            *held["session"],
-            *reasons.filter(pl.col("reason").is_in(TERMINAL))["session"],
-        ]
+        settled = pl.concat(
+            [held["session"], reasons.filter(pl.col("reason").is_in(TERMINAL))["session"]]
+        )
         session = pl.col("session")
         earliest = max(
             min([first, since, *window]) - self._margin, calendars.bounds(one.calendar)[0]
@@ -151,10 +171,10 @@ class _Region:
             .filter(pl.col("open_at") <= self._moment)
             .with_columns(
                 named.alias("named"),
-                ((named | (session >= since)) & ~session.is_in(settled)).alias("owed"),
+                ((named | (session >= since)) & ~session.is_in(settled.implode())).alias("owed"),
             )
         )
-        asked = [*days.filter("owed")["session"], *window]
+        asked = [*days.filter("owed")["session"].head(1), *window]
         if not asked:
             if notice is None:
                 return None

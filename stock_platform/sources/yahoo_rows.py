@@ -170,6 +170,12 @@ def _checked(asset_class: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
     if asset_class in NO_VOLUME:
         rows = rows.with_columns(pl.col("volume").fill_null(0.0))
     faults = _faults(asset_class)
+    wrong = rows.select(pl.any_horizontal([bad for _, bad, _ in faults]).fill_null(False))
+    good = rows.filter(~wrong.to_series())
+    # A high that a float's rounding put below the low.
+    good = good.with_columns(pl.max_horizontal("high", "low").alias("high"))
+    if good.height == rows.height:
+        return good, refusals([])
     field = pl.coalesce([pl.when(bad).then(pl.lit(name)) for name, bad, _ in faults])
     detail = pl.coalesce([pl.when(bad).then(text) for _, bad, text in faults])
     value = pl.coalesce(
@@ -178,13 +184,12 @@ def _checked(asset_class: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
             for name, bad, _ in faults
         ]
     )
-    marked = rows.with_columns(field.alias("field"), value.alias("value"), detail.alias("detail"))
-    bad_rows = marked.filter(pl.col("field").is_not_null()).with_columns(
-        pl.lit("").alias("row_ref")
+    bad_rows = rows.filter(wrong.to_series()).with_columns(
+        field.alias("field"),
+        value.alias("value"),
+        detail.alias("detail"),
+        pl.lit("").alias("row_ref"),
     )
-    good = marked.filter(pl.col("field").is_null()).select(rows.columns)
-    # A high that a float's rounding put below the low.
-    good = good.with_columns(pl.max_horizontal("high", "low").alias("high"))
     return good, bad_rows.select(pl.col(name).cast(kind) for name, kind in REFUSED.items())
 
 

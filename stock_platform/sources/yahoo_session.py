@@ -2,7 +2,8 @@
 
 What lives here: everything that depends on how yfinance 1.7 sends its requests. It asks for a
 cookie and a crumb, then for the chart, and repeats any refused chart at once with another cookie.
-That repetition is kept for 401 and 403, which it is made for, and prevented for the rest.
+That repetition is kept for 401 and 403, which it is made for, and prevented for the rest. A usable
+chart ends its call (see `Delivered`).
 """
 
 from __future__ import annotations
@@ -43,6 +44,15 @@ the chart is answered without them too, so when they fail again and again they a
 
 _log = logging.getLogger(__name__)
 _prepared = threading.Lock()
+
+
+class Delivered(BaseException):
+    """Ends yfinance's call when a usable chart is here.
+
+    The body is what is read (`yahoo_body.py`). The frame that yfinance would go on to make of it
+    takes 50 ms for 20 years, four times as long as all the rest of a request, and nobody looks at
+    it. No `Exception`, for yfinance may catch those.
+    """
 
 
 @dataclass
@@ -86,6 +96,7 @@ class YahooSession(curl.Session[Any]):
         """Send one request of yfinance's.
 
         Raises:
+            Delivered: a chart's answer is usable; `heard` has it.
             FetchError: a chart's answer is no use; for cookies and crumbs curl's own errors, after
                 which yfinance goes on without them.
         """
@@ -142,10 +153,11 @@ class YahooSession(curl.Session[Any]):
         return answer
 
     def _judge(self, heard: Heard, answer: Any) -> None:
-        """Record a chart's answer, and end yfinance's call when it is no use."""
+        """Record a chart's answer, and end yfinance's call unless it should ask again."""
         heard.response = response = self._record(heard, answer)
         error = yahoo_body.failure(heard.symbol, response.status, response.body)
         if error is None:
+            self._end_call()
             return
         asked = answer.headers.get("Retry-After")
         error.retry_after = parse_retry_after(asked, response.fetched_at)
@@ -155,6 +167,9 @@ class YahooSession(curl.Session[Any]):
         if error.kind == CONSENT_PAGE and _host(answer.url).endswith("consent.yahoo.com"):
             return  # yfinance fills in the form
         raise error
+
+    def _end_call(self) -> None:
+        raise Delivered
 
     def _record(self, heard: Heard, answer: Any) -> Response:
         response = Response(
@@ -204,6 +219,8 @@ def own_data(home: Path, session: YahooSession) -> Any:
     from yfinance.data import YfData
 
     yfinance.config.debug.hide_exceptions = False
+    # What fails is raised, and told once by us; yfinance would say it again for every request.
+    logging.getLogger("yfinance").setLevel(logging.CRITICAL)
     with _prepared:
         if not getattr(own_data, "located", False):
             # yfinance can't move its databases once one is open: the process's first home wins.

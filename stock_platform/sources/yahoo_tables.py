@@ -177,7 +177,7 @@ class _Context:
         )
         return replace(
             judged,
-            bars=judged.bars.join(odd, on="session", how="anti"),
+            bars=judged.bars.join(odd, on="session", how="anti").sort("session"),
             refused=pl.concat([judged.refused, refused]),
         )
 
@@ -249,7 +249,7 @@ class _Context:
         reasons: pl.DataFrame,
         judged: Judged | None = None,
     ) -> Extract:
-        tables = base.no_rows()
+        tables = {"coverage": self._coverage(reasons)}
         if bars is not None:
             tables["equity_prices"] = self._conform(
                 "equity_prices",
@@ -266,11 +266,15 @@ class _Context:
                     finality=pl.lit(schema.FINAL),
                 ),
             )
-        tables["coverage"] = self._coverage(reasons)
+        for name in base.DATASETS:
+            if name not in tables:
+                tables[name] = schema.dataset(name).empty()
         return Extract(tables, duplicates=judged.duplicates if judged else 0)
 
     def _coverage(self, reasons: pl.DataFrame) -> pl.DataFrame:
         """Reasons as rows; what the lake knows is told again only of the load's own sessions."""
+        if reasons.is_empty():
+            return schema.COVERAGE.empty()
         told = ["session", "reason", "field", "value"]
         named = self.ask.days.filter("named")["session"].to_list()
         known = self.ask.reasons.select(*told, known=pl.lit(True))

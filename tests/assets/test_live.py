@@ -4,13 +4,17 @@ outages, and what a day's evening costs."""
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from dagster import AssetKey, DagsterInstance
+from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, DagsterInstance
 
 from stock_platform import calendars
 from tests.support import state
@@ -121,6 +125,39 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         platform.down()
 
 
+BACKFILL = (
+    "dagster", "asset", "materialize", "-m", "stock_platform.definitions", "--select", "raw/yahoo",
+    "--partition-range",
+)  # fmt: skip
+
+
+def test_a_killed_backfill_goes_on_with_what_it_had(live: Live, tmp_path: Path) -> None:
+    """A run of its own: four shares have answered when it is killed, two hang."""
+    _, yahoo, _ = live
+    platform = Platform(tmp_path / "home", live[0].variables)
+    hanging = SYMBOLS[4:]
+    for symbol in hanging:
+        yahoo.fail(symbol, "timeout", seconds=120)
+    days = sessions()
+    backfill = (*BACKFILL, f"{days[0]}...{days[-1]}")
+    process = platform.start(*backfill)
+    deadline = time.monotonic() + 120
+    while sum(yahoo.asked(symbol) for symbol in SYMBOLS) < len(SYMBOLS):
+        assert time.monotonic() < deadline, "it did not ask for all six"
+        time.sleep(0.2)
+    time.sleep(2)  # the fourth answer is on disk
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    yahoo.recover()
+    before = {symbol: yahoo.asked(symbol) for symbol in SYMBOLS}
+    platform.command(*backfill)
+    asked = {symbol: yahoo.asked(symbol) - before[symbol] for symbol in SYMBOLS}
+    assert asked == {symbol: int(symbol in hanging) for symbol in SYMBOLS}
+    bars = "SELECT count(DISTINCT instrument_id), count(*) FROM equity_prices"
+    assert lake(platform, bars) == [str(len(SYMBOLS)), str(len(SYMBOLS) * SESSIONS)]
+    platform.down()
+
+
 def sql(platform: Platform, query: str) -> list[list[str]]:
     done = platform.command("stock-platform", "sql", "--format", "tsv", query)
     return [line.split("\t") for line in done.stdout.splitlines()]
@@ -205,3 +242,32 @@ def test_coverage_accounts_for_every_session_and_shows_it(
     assert metadata["share_final_of_due"].value == 1.0
     assert metadata["dagster/row_count"].value > len(SYMBOLS) * SESSIONS
     assert str(metadata["heat_map"].value).startswith("![Coverage")
+
+
+def test_a_large_revision_raises_a_warning_and_loses_nothing(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, yahoo, _ = live
+    one = yahoo.listings["AAA"]
+    day = one.bars["session"][-4]
+    restated = pl.when(pl.col("session") == day).then(1.05).otherwise(1.0)
+    prices = ("open", "high", "low", "close")
+    one.bars = one.bars.with_columns(pl.col(name) * restated for name in prices)
+    yahoo.changed()
+    platform.run()
+    assert sql(
+        platform,
+        "SELECT symbol, session, kind, round(close_change, 4) FROM market.fct_price_revisions",
+    ) == [["AAA", str(day), "revision", "0.05"]]
+    versions = f"SELECT count(*) FROM equity_prices WHERE symbol = 'AAA' AND session = '{day}'"
+    assert lake(platform, versions) == ["2"]
+    for name, value in platform.environment.items():
+        monkeypatch.setenv(name, value)
+    with DagsterInstance.get() as dagster:
+        key = AssetCheckKey(AssetKey("fct_price_revisions"), "no_large_revision")
+        found = dagster.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
+    assert found.event is not None
+    evaluation = found.event.asset_check_evaluation
+    assert evaluation is not None
+    assert not evaluation.passed
+    assert evaluation.severity == AssetCheckSeverity.WARN

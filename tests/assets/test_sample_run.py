@@ -126,3 +126,14 @@ def test_json_output_holds_the_table(sample: Platform) -> None:
     answer = json.loads(printed)
     assert [row["symbol"] for row in answer["forecasts"]] == list(LONG)
     assert list(answer["refusals"]) == ["FB"]
+
+
+def test_a_mart_that_is_gone_or_empty_is_made_again(sample: Platform) -> None:
+    before = state.tables(sample)
+    with ensure_running(sample.settings):
+        client = connect(sample.settings)
+        client.command("DROP VIEW market.fct_daily_prices")
+        client.command("TRUNCATE TABLE market.stg_corporate_actions")
+        client.close()
+        sample.run()
+    assert state.tables(sample) == before

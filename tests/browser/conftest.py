@@ -95,7 +95,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     platform = Platform(
         Path(tmp_path_factory.mktemp("served")),
         {
-            "STOCK_PLATFORM_SOURCE": os.environ.get("STOCK_PLATFORM_SOURCE", "simulated"),
+            "STOCK_PLATFORM_SOURCE": os.environ.get("BROWSER_SOURCE", "simulated"),
             "STOCK_PLATFORM_SIMULATED_INSTRUMENTS": "3",
             "STOCK_PLATFORM_SIMULATED_YEARS": "5",
             "STOCK_PLATFORM_BACKTEST_WEEKS": "30",

@@ -77,6 +77,8 @@ class World:
         self.home = home
         self.refetch = 10
         self.trip_after = 5
+        self.universe = "universe"
+        """The text that is recorded with each load."""
 
     def __enter__(self) -> World:
         self.server.__enter__()
@@ -103,7 +105,7 @@ class World:
             connect,
             known=LakeView("yahoo", lambda: self.lake),
             refetch=self.refetch,
-            record=Record(self.journal, lambda: self.lake, "universe"),
+            record=Record(self.journal, lambda: self.lake, self.universe),
         )
 
     def load(

@@ -12,6 +12,7 @@ import polars as pl
 
 from stock_platform.defs.pictures import picture, table
 from stock_platform.defs.resources import PlatformResource
+from stock_platform.errors import PlatformError
 from stock_platform.partitions import weekly
 from stock_platform.progress import reporter
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 
 _CENSUS = "ledger_census"
+ACCEPT_LOSS_TAG = "stock_platform/accept_ledger_loss"
+"""Run tag; with the value `yes` the run goes on with a ledger that lost rows."""
 
 
 @dg.asset(
@@ -52,7 +55,7 @@ def forecasts(
     source = platform.source()
     ended = {i.instrument_id: i.last_session for i in source.instruments()}
     with platform.warehouse(context.run_id) as client, reporter("forecasts") as progress:
-        _check_untouched(context, client)
+        lost = _check_untouched(context, client)
         now = datetime.now(UTC)
         past = PanelReader.from_warehouse(client)
         # What is forecast before the next session opens is live, from what we knew; the rest is
@@ -85,15 +88,20 @@ def forecasts(
     left = dg.MetadataValue.json({"until": until.isoformat(), **asdict(held)})
     added = sum(report.rows_added for report in reports)
     context.add_asset_metadata({"rows_added": added, _CENSUS: left})
+    if lost:
+        context.add_asset_metadata({"accepted_loss": lost})
     # A picture is large and a range has hundreds of partitions: the newest one carries it.
     context.add_asset_metadata(fan, partition_key=max(context.partition_keys))
 
 
-def _check_untouched(context: dg.AssetExecutionContext, client: "Client") -> None:
+def _check_untouched(context: dg.AssetExecutionContext, client: "Client") -> str | None:
     """Compare the ledger with what the newest run of this asset left in it.
 
+    Returns:
+        What was removed or altered since, when the run was told to accept it.
+
     Raises:
-        PlatformError: rows were removed or altered since.
+        PlatformError: it was not.
     """
     from stock_platform.ml.ledger import Census, check_append_only
 
@@ -101,17 +109,20 @@ def _check_untouched(context: dg.AssetExecutionContext, client: "Client") -> Non
     materialization = event.asset_materialization if event else None
     recorded = materialization.metadata.get(_CENSUS) if materialization else None
     if recorded is None:
-        return
+        return None
     left = dict(recorded.value)
     until = datetime.fromisoformat(str(left.pop("until")))
-    created = client.query(
-        "SELECT toUnixTimestamp(metadata_modification_time) FROM system.tables"
-        " WHERE database = 'market' AND name = 'forecasts'"
-    ).result_rows
-    if not created or created[0][0] > until.timestamp():
-        context.log.warning("the ledger is new: what it held at %s is not here", until)
-        return
-    check_append_only(client, until, Census(**left))
+    try:
+        check_append_only(client, until, Census(**left))
+    except PlatformError as error:
+        if context.run.tags.get(ACCEPT_LOSS_TAG) == "yes":
+            context.log.warning("accepted: %s", error)
+            return str(error)
+        raise PlatformError(
+            f"{error}, or accept the loss: `stock-platform run --accept-ledger-loss`, in Dagster "
+            f"the tag {ACCEPT_LOSS_TAG}=yes on a run of forecast_week"
+        ) from None
+    return None
 
 
 def _week(report: "ForecastReport", week: date) -> dict[str, dg.MetadataValue | int | str]:
@@ -157,8 +168,8 @@ def _fan(client: "Client", issued: list[pl.DataFrame]) -> dict[str, dg.MetadataV
     )
     frame = pl.DataFrame(pl.from_arrow(history)).with_columns(pl.col("session").cast(pl.Date))
     return {
-        "forecast_fan": picture(fan_chart(frame, newest), "next week's forecast"),
-        "next_week": table(shown.sort("symbol")),
+        "forecast_fan": picture(fan_chart(frame, newest), "forecast of the week ahead"),
+        "week_ahead": table(shown.sort("symbol")),
     }
 
 

@@ -6,7 +6,7 @@ Wiring only: the judgement is in `stock_platform/lake/coverage.py`.
 import dagster as dg
 import polars as pl
 
-from stock_platform.defs.ingestion.raw import SOURCES
+from stock_platform.defs.ingestion.raw import SOURCES, lake_tables
 from stock_platform.defs.pictures import picture, table
 from stock_platform.defs.resources import PlatformResource
 from stock_platform.lake import coverage
@@ -36,7 +36,8 @@ def _outage_check(
         description=(
             f"{worst.share:.1%} of the expected bars of {worst.where} are missing because the "
             f"provider gave no usable answer (limit {limit:.1%}, STOCK_PLATFORM_MAX_OUTAGE_SHARE). "
-            "What arrived is kept; load the same days again when the provider answers."
+            f"What arrived is kept; load the same days again when the provider answers. "
+            f"For example {worst.examples[0]}"
             if worst.share
             else "The provider answered for every expected bar."
         ),
@@ -59,8 +60,8 @@ def _no_outage(name: str) -> dg.AssetChecksDefinition:
 
 @dg.asset(
     key=_KEY,
-    deps=[dg.AssetKey(["raw", name]) for name in SOURCES],
-    group_name="ingestion",
+    deps=lake_tables,
+    group_name="lake",
     kinds={"duckdb"},
     owners=["team:data-platform"],
     description="What became of every session that each instrument of the active source was "

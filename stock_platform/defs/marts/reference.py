@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from stock_platform.defs.ingestion.raw import lake_tables
 from stock_platform.defs.resources import PlatformResource
 
 _TABLES = {
@@ -18,7 +17,7 @@ _TABLES = {
     specs=[
         dg.AssetSpec(
             table,
-            deps=[*lake_tables, "session_coverage"],
+            deps=["session_coverage"],  # which blocks them when a provider was down
             group_name="staging",
             kinds={"clickhouse"},
             owners=["team:data-platform"],

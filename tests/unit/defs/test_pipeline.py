@@ -32,3 +32,30 @@ def test_a_sources_notes_are_told_once(
     assert pipeline.run_pipeline(settings) == {}
     assert len(brought) == 4
     assert capsys.readouterr().err == "files: 1 rows rejected (listed in coverage)\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (
+            (
+                "The dbt CLI process with command\n\n`dbt build --select a b`\n\nfailed with exit"
+                " code `2`. Check the stdout in the Dagster compute logs for the full information,"
+                " or view the dbt debug log: /x/dbt.log\n\nErrors parsed from dbt logs:\n\n"
+                "\x1b[31mFailure in test no_gap\x1b[0m\n  Got 5 results"
+            ),
+            "Failure in test no_gap\n  Got 5 results",
+        ),
+        (
+            (
+                "HTTPConnectionPool(host='127.0.0.1', port=1): Max retries exceeded (Caused by "
+                "NewConnectionError('[Errno 111] Connection refused'))"
+            ),
+            "the warehouse stopped in the middle of it (its log is in HOME/warehouse)",
+        ),
+        ("  week_ahead_model: no champion ", "week_ahead_model: no champion"),
+    ],
+    ids=["dbt", "warehouse", "other"],
+)
+def test_a_failure_is_told_without_what_nobody_can_use(message: str, said: str) -> None:
+    assert pipeline._plain(message) == said

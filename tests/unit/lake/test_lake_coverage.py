@@ -57,7 +57,8 @@ def test_every_state_is_told_apart(workshop: Workshop) -> None:
             absent("CCC", day(0), "provider_missing"),
             absent("AAA", day(1), "rate_limited"),
             absent("BBB", day(1), "rejected", value="-1"),
-            rejected("file.csv:3", day(1)),  # a quarantined row is no reason for an absent bar
+            rejected("file.csv:3", day(1)),  # of AAA, which has a reason of its own there
+            rejected("file.csv:4", day(2)),
         ],
     )
     assert states(workshop, expected("AAA BBB CCC")) == {
@@ -67,6 +68,9 @@ def test_every_state_is_told_apart(workshop: Workshop) -> None:
         ("AAA", 1): "rate_limited",
         ("BBB", 1): "rejected",
         ("CCC", 1): "unexplained",
+        ("AAA", 2): "rejected",
+        ("BBB", 2): "unexplained",
+        ("CCC", 2): "unexplained",
     }
 
 

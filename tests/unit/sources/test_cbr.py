@@ -19,7 +19,8 @@ from stock_platform.sources.base import SourceError
 from stock_platform.sources.cbr import CbrSource
 from stock_platform.sources.cbr_client import CbrClient
 from stock_platform.sources.fetching import FetchError, Gate
-from stock_platform.sources.responses import Journal, read_packed
+from stock_platform.sources.packed import read_packed
+from stock_platform.sources.responses import Journal
 from tests.support.cbr_server import (
     CAPTCHA,
     ERROR,

@@ -137,6 +137,26 @@ def test_refusals_in_a_row_open_the_breaker_for_everyone(clock):
         door.admit()
 
 
+def test_a_provider_that_is_not_there_is_given_up_for_everyone(clock):
+    """Without a network 77 symbols of four tries each would take minutes to say so."""
+    door = gate(clock, give_up_after=6, tries=4)
+    provider = Provider(door, *["connection", "server_error", "timeout"] * 9)
+    for _ in range(9):
+        with pytest.raises(FetchError) as failed:
+            door.call(provider)
+    assert provider.asked == 6
+    assert failed.value.kind == "timeout"  # the kind that was seen last, told of all the others
+
+
+def test_any_answer_keeps_a_provider_from_being_given_up(clock):
+    door = gate(clock, give_up_after=6, tries=1)
+    provider = Provider(door, *(["connection"] * 5 + ["not_found"]) * 3)
+    for _ in range(18):
+        with pytest.raises(FetchError):
+            door.call(provider)
+    assert provider.asked == 18
+
+
 def test_after_the_cool_down_one_try_decides(clock):
     door = gate(clock, trip_after=3, cool_down=600.0)
     provider = Provider(door, *["rate_limited"] * 4)

@@ -7,14 +7,8 @@ import pytest
 from stock_platform.lake.store import LocalStore
 from stock_platform.sources.base import SourceError
 from stock_platform.sources.fetching import FetchError
-from stock_platform.sources.responses import (
-    Journal,
-    Response,
-    no_answer,
-    packed_keys,
-    read_packed,
-    unanswered,
-)
+from stock_platform.sources.packed import packed_keys, read_packed
+from stock_platform.sources.responses import Journal, Response, no_answer, unanswered
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 FIRST = date(2020, 1, 1)
@@ -95,7 +89,7 @@ def test_that_no_answer_came_is_kept_too():
 
 def pack(journal: Journal, store: LocalStore, requests, **more) -> str:
     about = {"known_at": NOON, "first": FIRST, "last": date(2024, 5, 31), "universe": "a: 1\n"}
-    return journal.pack(store, "yahoo", requests, **{**about, **more})
+    return journal.pack(store, "yahoo", requests, **{**about, "refetch": 10, **more})
 
 
 def test_packed_answers_are_an_object_of_the_lake(journal, tmp_path):
@@ -136,3 +130,27 @@ def test_a_missing_answer_or_a_strange_object_is_named(journal, tmp_path):
     store.put_new([("responses/yahoo/2024/06/01/x.parquet", b"PAR1")])
     with pytest.raises(SourceError, match=r"x\.parquet can't be read"):
         read_packed(store, "responses/yahoo/2024/06/01/x.parquet")
+
+
+def test_a_packed_body_takes_no_more_than_its_compressed_bytes(journal, tmp_path):
+    """Parquet's statistics would hold each of them twice more, uncompressed."""
+    store = LocalStore(str(tmp_path / "lake"))
+    journal.keep("AAPL", [response(body=bytes(1_000_000))])
+    assert len(store.get(pack(journal, store, ["AAPL"]))) < 10_000
+
+
+def test_loads_that_packed_and_did_not_end_are_told(journal, tmp_path):
+    store = LocalStore(str(tmp_path / "lake"))
+    journal.keep("AAPL", [response()])
+    moments = [NOON + timedelta(hours=n) for n in range(4)]
+    keys = [pack(journal, store, ["AAPL"], known_at=moment) for moment in moments[:2]]
+    journal.forget()
+    assert journal.read("AAPL") == []
+    assert journal.interrupted() == moments[:2]
+    journal.keep("AAPL", [response()])
+    keys.append(pack(journal, store, ["AAPL"], known_at=moments[2]))
+    journal.clear()
+    journal.keep("AAPL", [response()])
+    keys.append(pack(journal, store, ["AAPL"], known_at=moments[3]))
+    told = [list(read_packed(store, key).interrupted) for key in keys]
+    assert told == [[], moments[:1], moments[:2], []]

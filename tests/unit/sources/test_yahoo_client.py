@@ -14,9 +14,10 @@ import yfinance
 from stock_platform.lake.store import LocalStore
 from stock_platform.sources.base import SourceError
 from stock_platform.sources.fetching import Gate
-from stock_platform.sources.responses import Journal, Response, packed_keys, read_packed
+from stock_platform.sources.packed import packed_keys, read_packed
+from stock_platform.sources.responses import Journal, Response
 from stock_platform.sources.yahoo_client import ReplayClient, YahooClient
-from stock_platform.sources.yahoo_session import SIDE_REQUESTS
+from stock_platform.sources.yahoo_session import SIDE_REQUESTS, YahooSession
 from tests.support.lake import settings_in
 from tests.support.yahoo_market import Cash, Listing, Split, bars_of, moment
 from tests.support.yahoo_server import YahooServer
@@ -130,6 +131,7 @@ def test_bars_are_those_of_yfinance(replay, monkeypatch, symbol):
         return frames[-1]
 
     monkeypatch.setattr(yfinance.Ticker, "history", listen)
+    monkeypatch.setattr(YahooSession, "_end_call", lambda _: None)  # it goes on to its frame
     bars = replay.history(symbol, START).bars
     (frame,) = frames
     assert [day.date() for day in frame.index] == bars["session"].to_list()
@@ -389,7 +391,14 @@ def test_packed_answers_replay_to_the_same_without_a_network(server, client, tmp
         live[symbol] = asking.history(symbol, WEEK[0])
     store = LocalStore(str(tmp_path / "lake"))
     journal.pack(
-        store, "yahoo", live, known_at=NOW, first=WEEK[0], last=WEEK[4], universe="instruments: []"
+        store,
+        "yahoo",
+        live,
+        known_at=NOW,
+        first=WEEK[0],
+        last=WEEK[4],
+        universe="instruments: []",
+        refetch=10,
     )
     journal.clear()
     (key,) = packed_keys(store, "yahoo")

@@ -12,6 +12,7 @@ from stock_platform.errors import PlatformError
 from stock_platform.lake import ingest
 from stock_platform.sources import base, get_source, responses
 from stock_platform.sources.base import SourceError
+from stock_platform.sources.packed import packed_keys, read_packed
 from stock_platform.sources.yahoo import EARLIEST, YahooSource
 from stock_platform.sources.yahoo_held import LakeView
 from stock_platform.universe import Instrument, Validity
@@ -308,8 +309,8 @@ def test_a_killed_load_resumes_from_its_journal(
 
 def test_the_responses_of_a_load_are_kept_in_the_lake(world: World) -> None:
     world.load(at(FRIDAY), FIRST, FRIDAY)
-    (key,) = responses.packed_keys(world.lake.store, "yahoo")
-    packed = responses.read_packed(world.lake.store, key)
+    (key,) = packed_keys(world.lake.store, "yahoo")
+    packed = read_packed(world.lake.store, key)
     assert packed.known_at == at(FRIDAY)
     assert [one.request for one in packed.responses] == ["AAA", "BBB"]
     assert not list((world.home / "responses" / "yahoo").glob("*.zst"))
@@ -382,8 +383,8 @@ def test_the_settings_make_it(tmp_path: Path) -> None:
         ingest.load(source, world.lake, FIRST, FRIDAY, settings=settings, known_at=at(FRIDAY))
         source.loaded()
         assert list(world.closes()) == sessions(last=FRIDAY)
-        (key,) = responses.packed_keys(world.lake.store, "yahoo")
-        assert responses.read_packed(world.lake.store, key).universe == file.read_text()
+        (key,) = packed_keys(world.lake.store, "yahoo")
+        assert read_packed(world.lake.store, key).universe == file.read_text()
 
 
 def test_nothing_is_opened_before_it_is_needed(tmp_path: Path) -> None:
