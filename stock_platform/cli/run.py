@@ -11,6 +11,7 @@ from stock_platform.settings import load_settings
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+    from stock_platform.defs.pipeline import Refusals
     from stock_platform.settings import Settings
 
 
@@ -46,7 +47,8 @@ def register(app: typer.Typer) -> None:
         if json_output:
             import json
 
-            typer.echo(json.dumps({"forecasts": rows, "refusals": refusals}, default=str))
+            refused = {"refusals": not_forecast(refusals, rows), "refusals_week": refusals.week}
+            typer.echo(json.dumps({"forecasts": rows, **refused}, default=str))
         else:
             _print_table(rows, refusals, settings)
 
@@ -116,9 +118,27 @@ def latest_forecasts(client: "Client", source: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _print_table(
-    rows: list[dict[str, Any]], refusals: dict[str, str], settings: "Settings"
-) -> None:
+def not_forecast(refusals: "Refusals", rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Symbol -> reason of every instrument without a forecast in the week of `refusals`."""
+    from stock_platform.defs.pipeline import WEEKS_LOOKED_AT
+
+    week = refusals.week
+    told = {row["symbol"] for row in rows if week is None or row["origin"] >= week}
+    told |= set(refusals.reasons)
+    silent = (
+        "no bar in the week"
+        if week
+        else f"no bar at the end of any of the last {WEEKS_LOOKED_AT} weeks"
+    )
+    missing = {}
+    for one in refusals.instruments:
+        symbols = {one.symbol, *[row.symbol for held in one.symbols.values() for row in held]}
+        if not symbols & told:
+            missing[one.symbol] = silent
+    return refusals.reasons | missing
+
+
+def _print_table(rows: list[dict[str, Any]], refusals: "Refusals", settings: "Settings") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -148,8 +168,9 @@ def _print_table(
         "skill: how much smaller the pinball loss on record is than the random walk's, "
         "over the scored forecasts (backtest or live); below zero is worse than the random walk.",
     )
-    for symbol, reason in sorted(refusals.items()):
-        console.print(f"not forecast: {symbol} ({reason})")
+    when = f" in the week of {refusals.week}" if refusals.week else ""
+    for symbol, reason in sorted(not_forecast(refusals, rows).items()):
+        console.print(f"not forecast{when}: {symbol} ({reason})")
     command = os.path.relpath(sys.argv[0])
     graph, experiments = (
         f"http://127.0.0.1:{port}" for port in (settings.dagster_port, settings.mlflow_port)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from stock_platform.partitions import days, monday, weeks
 from stock_platform.settings import PROJECT_ROOT, Settings
 from stock_platform.sources import companions, get_source
 from stock_platform.sources.base import Source
+from stock_platform.universe import Instrument
 from stock_platform.warehouse.client import connect
 
 INPUTS_TAG = ".dagster/stock_platform/inputs"
@@ -49,6 +50,21 @@ _RANGE_END = "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
+class Refusals:
+    """What was not forecast in the newest week that has an origin.
+
+    Attributes:
+        week: its Monday; None: none of the last `WEEKS_LOOKED_AT` has one.
+        reasons: symbol -> reason, of the instruments that had a bar by then.
+        instruments: those of the source that had not ended before the week.
+    """
+
+    week: date | None
+    reasons: dict[str, str]
+    instruments: list[Instrument]
+
+
+@dataclass(frozen=True)
 class Stage:
     """One job of the graph.
 
@@ -68,13 +84,13 @@ class Stage:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def run_pipeline(settings: Settings, *, accept_ledger_loss: bool = False) -> dict[str, str]:
+def run_pipeline(settings: Settings, *, accept_ledger_loss: bool = False) -> Refusals:
     """Bring the whole graph up to date for the active source.
 
     With `accept_ledger_loss` a ledger that lost rows is not an error: every week is forecast again.
 
     Returns:
-        Symbol -> reason for each instrument the last week could not forecast.
+        What the last week could not forecast.
 
     Raises:
         PlatformError: a stage failed, or another run holds this home.
@@ -103,7 +119,7 @@ def run_pipeline(settings: Settings, *, accept_ledger_loss: bool = False) -> dic
                 late.append(str(error))
         if late:
             raise PlatformError("; ".join(late))
-        return _refusals(stages[-2], instance)
+        return _refusals(stages[-2], instance, source)
 
 
 def _stages(settings: Settings, source: Source) -> Iterator[Stage]:
@@ -266,16 +282,19 @@ def _rows(
         client.close()
 
 
-def _refusals(stage: Stage, instance: DagsterInstance) -> dict[str, str]:
+def _refusals(stage: Stage, instance: DagsterInstance, source: Source) -> Refusals:
     """What was not forecast in the newest week that has an origin, with the reason."""
+    instruments = source.instruments()
     for key in reversed((stage.partitions or [])[-WEEKS_LOOKED_AT:]):
         newest = dg.AssetRecordsFilter(stage.asset, asset_partitions=[key])
         materialized = instance.fetch_materializations(newest, limit=1).records
         event = materialized[0].asset_materialization if materialized else None
         if event and "reason" not in event.metadata:
-            refusals = event.metadata.get("refusals")
-            return dict(refusals.value) if refusals else {}  # type: ignore[arg-type]
-    return {}
+            told, week = event.metadata.get("refusals"), date.fromisoformat(key)
+            reasons: dict[str, str] = dict(told.value) if told else {}  # type: ignore[arg-type]
+            alive = [i for i in instruments if i.last_session is None or i.last_session >= week]
+            return Refusals(week, reasons, alive)
+    return Refusals(None, {}, instruments)
 
 
 def _fail_orphans(settings: Settings, instance: DagsterInstance) -> None:

@@ -75,12 +75,16 @@ class FilesSource(base.Source):
         return timedelta(hours=self.config.publication_lag_hours)
 
     def span(self) -> tuple[date, date]:
-        """First and last session with a good bar that has begun by now."""
-        begun = self._loaded.bars.filter(pl.col("open_at") <= datetime.now(UTC))["session"]
-        first, last = begun.min(), begun.max()
-        if not isinstance(first, date) or not isinstance(last, date):
+        """First and last session with a bar, good or rejected, that has begun by now.
+
+        Of the rejected ones those count that were expected: their absence is to be told.
+        """
+        begun = pl.col("open_at") <= datetime.now(UTC)
+        good = self._loaded.bars.filter(begun)["session"]
+        if good.is_empty():
             raise SourceError(f"every row in {self.folder} lies in the future: mend its dates")
-        return first, last
+        told = [*good.unique(), *self._missed.filter(begun)["session"]]
+        return min(told), max(told)
 
     def instruments(self) -> list[Instrument]:
         """The listed instruments, or one per symbol; what is not said is filled from the bars."""
@@ -103,32 +107,33 @@ class FilesSource(base.Source):
         if self.universe_file:
             universe.load(self.universe_file)
         files = files_reading.check_files(self.folder, self.config)
-        return f"{self.folder}: {len(files)} file{'' if len(files) == 1 else 's'}, columns as named"
+        return f"{self.folder}: {_count(len(files), 'file')}, columns as named"
 
     def notes(self) -> list[str]:
         """How many rows of the folder were kept out, if any."""
-        loaded = self._loaded
+        rejected = files_coverage.quarantined(self._loaded, datetime.now(UTC)).height
+        duplicates = self._loaded.duplicates
         found = []
-        if loaded.rejected.height:
-            found.append(f"{loaded.rejected.height} rows rejected (listed in coverage)")
-        if loaded.duplicates:
-            found.append(f"{loaded.duplicates} duplicate rows left out")
+        if rejected:
+            found.append(f"{_count(rejected, 'row')} rejected (listed in coverage)")
+        if duplicates:
+            found.append(f"{_count(duplicates, 'duplicate row')} left out")
         return found
 
     def extract(self, first: date, last: date, known_at: datetime) -> Extract:
         """Bars, actions and coverage of the sessions from `first` to `last`.
 
-        Rejected rows that belong to no session of the span come with every extract: under their
-        own date, or, without a usable date or symbol, under the day their file last changed, so
-        that a rerun says the same again.
+        Rejected rows that belong to no session of the span, because they have no usable date or
+        symbol or lie outside it, stand under its last session.
         """
-        return self._extract(first, last, known_at, with_stray=True)
+        return self._extract(first, last, known_at, duplicates=self._loaded.duplicates)
 
     def chunks(self, first: date, last: date, known_at: datetime) -> Iterator[Extract]:
         """The same in ranges of whole sessions of about `ROWS_PER_CHUNK` rows."""
         days = max(1, ROWS_PER_CHUNK // max(1, len(self.instruments())))
         for start, end in base.split_range(first, last, days):
-            yield self._extract(start, end, known_at, with_stray=start == first)
+            duplicates = self._loaded.duplicates if start == first else 0
+            yield self._extract(start, end, known_at, duplicates=duplicates)
 
     @cached_property
     def _loaded(self) -> files_load.Loaded:
@@ -137,11 +142,15 @@ class FilesSource(base.Source):
             listed = universe.load_entries(self.universe_file)
         return files_load.load(self.folder, self.config, listed, datetime.now(UTC))
 
+    @cached_property
+    def _missed(self) -> pl.DataFrame:
+        return files_coverage.missed(self._loaded)
+
     def _expected(self, first: date, last: date) -> pl.DataFrame:
         start, end = self.span()
         return base.expected(self.instruments(), max(first, start), min(last, end), BY_SYMBOL)
 
-    def _extract(self, first: date, last: date, known_at: datetime, *, with_stray: bool) -> Extract:
+    def _extract(self, first: date, last: date, known_at: datetime, *, duplicates: int) -> Extract:
         loaded, lag = self._loaded, self.publication_lag
         digests = loaded.files.select("file", pl.col("digest").alias("payload_digest")).lazy()
         begun = pl.col("open_at") <= known_at
@@ -163,14 +172,17 @@ class FilesSource(base.Source):
                 known_at,
                 span=self.span(),
                 between=(first, last),
-                with_stray=with_stray,
             ).lazy(),
         }
         origin = [pl.lit(self.name).alias("source"), pl.lit(known_at).alias("known_at")]
         return Extract(
             {name: base.conform(name, t.with_columns(origin)) for name, t in tables.items()},
-            duplicates=loaded.duplicates if with_stray else 0,
+            duplicates=duplicates,
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 from_settings = FilesSource.from_settings

@@ -12,6 +12,7 @@ import polars as pl
 
 from stock_platform.sources import reasons
 from stock_platform.sources.files_load import Loaded
+from stock_platform.sources.files_rows import REJECT_SCHEMA
 
 
 def coverage(
@@ -22,7 +23,6 @@ def coverage(
     *,
     span: tuple[date, date],
     between: tuple[date, date],
-    with_stray: bool,
 ) -> pl.DataFrame:
     """The rows of `coverage` for the sessions in `between`, without source and known_at.
 
@@ -33,15 +33,12 @@ def coverage(
         known_at: the moment of the fetch.
         span: first and last session of the source.
         between: first and last session wanted.
-        with_stray: also the rejected rows that belong to no session of the span.
     """
-    rejected = _rejected(loaded, span, known_at).filter(
-        pl.when("stray").then(with_stray).otherwise(pl.col("session").is_between(*between))
-    )
+    rejected = _rejected(loaded, span, known_at).filter(pl.col("session").is_between(*between))
     due = pl.col("close_at") + lag
     begun = expected.filter(pl.col("open_at") <= known_at)
     absent = reasons.absent(
-        begun.join(rejected, on=reasons.KEY, how="anti"),
+        begun.join(rejected.filter(~pl.col("stray")), on=reasons.KEY, how="anti"),
         loaded.bars,
         due,
         known_at,
@@ -50,31 +47,54 @@ def coverage(
     return pl.concat([absent.drop("calendar", "open_at", "close_at"), rejected], how="diagonal")
 
 
-def _rejected(loaded: Loaded, span: tuple[date, date], known_at: datetime) -> pl.DataFrame:
-    """Quarantined rows; one without usable date or symbol stands under its file's last change.
+def missed(loaded: Loaded) -> pl.DataFrame:
+    """Session and open_at of the rejected bars whose instrument was expected to have one then."""
+    lives = pl.DataFrame(
+        [(i.instrument_id, i.first_session, i.last_session) for i in loaded.instruments],
+        schema={"instrument_id": pl.String, "begins": pl.Date, "ends": pl.Date},
+        orient="row",
+    )
+    session, ends = pl.col("session"), pl.col("ends")
+    return (
+        loaded.rejected_bars.filter(pl.col("open_at").is_not_null())
+        .join(lives, on="instrument_id")
+        .filter(session >= pl.col("begins"), ends.is_null() | (session <= ends))
+        .select("session", "open_at")
+    )
 
-    `stray` marks those that belong to no session of the span, which no range of it would deliver.
-    """
-    far = loaded.rejected.head(0)
+
+def quarantined(loaded: Loaded, known_at: datetime) -> pl.DataFrame:
+    """Every row that is kept out (`files_rows.REJECT_SCHEMA`), also those of days to come."""
+    found = [loaded.rejected_bars, loaded.rejected_actions]
     for frame in (loaded.bars, loaded.actions):
-        future = frame.filter(pl.col("open_at") > known_at).select(
-            "file",
-            "row",
-            "instrument_id",
-            "symbol",
+        future = frame.filter(pl.col("open_at") > known_at).with_columns(
             pl.lit(None, pl.Date).alias("session"),
             pl.lit("date").alias("field"),
             pl.col("session").cast(pl.String).alias("value"),
             pl.format("lies in the future: the session opens at {}", "open_at").alias("detail"),
         )
-        far = pl.concat([far, future])
-    arrived = pl.min_horizontal("arrived", pl.lit(known_at.date()))
+        found.append(future.select(REJECT_SCHEMA.names()))
+    return pl.concat(found)
+
+
+def _rejected(loaded: Loaded, span: tuple[date, date], known_at: datetime) -> pl.DataFrame:
+    """Quarantined rows; one that belongs to no session of the span (`stray`) stands under its last.
+
+    Under another day it would make a session of the lake for which nobody has to answer.
+    """
+    session, detail = pl.col("session"), pl.col("detail")
+    of = pl.format("{} (a row of {})", "detail", "session")
     return (
-        pl.concat([loaded.rejected, far])
+        quarantined(loaded, known_at)
+        .drop("open_at")
         .join(loaded.files, on="file")
+        .with_columns((~session.is_between(*span)).fill_null(True).alias("stray"))
         .with_columns(
-            ~pl.col("session").is_between(*span).fill_null(False).alias("stray"),
-            pl.col("session").fill_null(arrived),
+            pl.when("stray").then(pl.lit(span[1])).otherwise(session).alias("session"),
+            pl.when(pl.col("stray") & session.is_not_null())
+            .then(of)
+            .otherwise(detail)
+            .alias("detail"),
             pl.lit("rejected").alias("reason"),
             pl.lit(loaded.currency).alias("currency"),
             pl.format("{}:{}", "name", "row").alias("row_ref"),

@@ -6,7 +6,7 @@ and for corporate actions. What does not: what the rows mean (`files_load.py`).
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -104,16 +104,10 @@ class Folder:
         return [path.name for path in self.paths]
 
     def described(self) -> pl.DataFrame:
-        """The files read so far: file, name, digest, arrived (UTC day of the last change)."""
-        arrived = [datetime.fromtimestamp(p.stat().st_mtime, UTC).date() for p in self.paths]
+        """The files read so far: file (number), name, digest."""
         return pl.DataFrame(
-            {
-                "file": range(len(self.paths)),
-                "name": self.names,
-                "digest": self.digests,
-                "arrived": arrived,
-            },
-            schema_overrides={"file": pl.Int32, "arrived": pl.Date},
+            {"file": range(len(self.paths)), "name": self.names, "digest": self.digests},
+            schema_overrides={"file": pl.Int32},
         )
 
     def nothing_usable(self, rejected: pl.DataFrame) -> str:

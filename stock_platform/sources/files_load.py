@@ -27,11 +27,12 @@ class Loaded:
     """Everything the folder says, judged.
 
     Attributes:
-        files: file (number), name, digest, arrived (UTC day of its last change).
+        files: file (number), name, digest.
         bars: instrument_id, symbol, currency, calendar, session, open_at, close_at, file, row, and
             OHLCV as traded.
         actions: the same with action and value instead of OHLCV.
-        rejected: `files_rows.REJECT_SCHEMA`.
+        rejected_bars: `files_rows.REJECT_SCHEMA`.
+        rejected_actions: likewise.
         duplicates: rows left out because another says the same.
         instruments: what the bars belong to.
         currency: of what belongs to no instrument.
@@ -40,7 +41,8 @@ class Loaded:
     files: pl.DataFrame
     bars: pl.DataFrame
     actions: pl.DataFrame
-    rejected: pl.DataFrame
+    rejected_bars: pl.DataFrame
+    rejected_actions: pl.DataFrame
     duplicates: int
     instruments: list[Instrument]
     currency: str
@@ -74,21 +76,21 @@ def load(
     judged = reader.bars()
     if judged.good.is_empty():
         raise SourceError(reader.nothing_usable(judged.rejected))
-    bars, rejected, duplicates = judged.good, judged.rejected, judged.duplicates
+    bars, duplicates, bad_actions = judged.good, judged.duplicates, judged.rejected.clear()
     actions = _no_actions(bars)
     if config.actions and config.actions.recover_from:
         actions = _as_rows(basis.recover_actions(bars, config.reinvested_at), bars)
     elif config.actions:
         given = reader.actions(config.actions)
-        actions = given.good
-        rejected = pl.concat([rejected, given.rejected])
+        actions, bad_actions = given.good, given.rejected
         duplicates += given.duplicates
         bars, actions = _as_traded(bars, actions, config, now)
     return Loaded(
         files=reader.described(),
         bars=bars.drop("adj_close", strict=False),
         actions=actions,
-        rejected=rejected,
+        rejected_bars=judged.rejected,
+        rejected_actions=bad_actions,
         duplicates=duplicates,
         instruments=_instruments(bars, listed),
         currency=config.currency,

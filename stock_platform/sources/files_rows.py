@@ -21,17 +21,19 @@ PRICES = ("open", "high", "low", "close")
 
 REJECT_SCHEMA = pl.Schema(
     {
-        "file": pl.Int32,
-        "row": pl.Int64,
-        "instrument_id": pl.String,
-        "symbol": pl.String,
-        "session": pl.Date,
-        "field": pl.String,
-        "value": pl.String,
-        "detail": pl.String,
+        "file": pl.Int32(),
+        "row": pl.Int64(),
+        "instrument_id": pl.String(),
+        "symbol": pl.String(),
+        "session": pl.Date(),
+        "open_at": pl.Datetime("us", "UTC"),
+        "field": pl.String(),
+        "value": pl.String(),
+        "detail": pl.String(),
     }
 )
-"""A rejected row; `session` null, `instrument_id` '' where the row does not tell a usable one."""
+"""A rejected row; `session` null, `instrument_id` '' where the row does not tell a usable one.
+`open_at` is null where there is no session or its calendar is closed."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,7 @@ def _explained(bad: pl.DataFrame, checks: list[Check]) -> pl.DataFrame:
         pl.when(legible).then("instrument_id").fill_null("").alias("instrument_id"),
         pl.when(legible).then("symbol").otherwise(pl.lit("")).alias("symbol"),
         pl.when(~pl.col("failed").is_in(undated)).then("day").alias("session"),
+        pl.when(~pl.col("failed").is_in(undated)).then("open_at").alias("open_at"),
         pick(lambda c: pl.lit(c.field)).alias("field"),
         pick(lambda c: pl.col(c.field) if c.value is None else c.value).alias("value"),
         pick(lambda c: c.detail).alias("detail"),

@@ -155,8 +155,8 @@ class _Context:
         may be all there is to confirm the basis on."""
         return (
             answer.bars.filter(pl.col("session") > self.ask.last, pl.col("close") > 0)
-            .join(self.ask.held, on="session", how="semi")
-            .unique("session", keep="last")
+            .join(self.ask.held, on="session", how="semi", maintain_order="left")
+            .unique("session", keep="last", maintain_order=True)
             .select("session", "close")
             .sort("session")
         )

@@ -98,7 +98,7 @@ class World:
                 "Yahoo", per_minute=600_000, trip_after=self.trip_after, sleep=lambda _: None
             )
             journal = self.journal if recorded else None
-            return YahooClient(self.settings, journal=journal, gate=gate, timeout=2)
+            return YahooClient(self.settings, journal=journal, gate=gate, timeout=4)
 
         return YahooSource(
             sorted(self.instruments, key=lambda i: i.instrument_id),

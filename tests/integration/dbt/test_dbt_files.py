@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,8 @@ BAD = (
 )
 MAPPING = """
 files: bars.csv
-columns: {symbol: symbol, date: date, open: open, high: high, low: low, close: close, volume: volume}
+columns:
+  {symbol: symbol, date: date, open: open, high: high, low: low, close: close, volume: volume}
 basis: traded
 currency: USD
 calendar: XNYS
@@ -38,6 +41,8 @@ def test_sessions_of_bad_rows_are_accounted_for(
 ) -> None:
     (tmp_path / "files.yaml").write_text(MAPPING)
     (tmp_path / "bars.csv").write_text(f"symbol,date,open,high,low,close,volume\n{BARS}{BAD}{more}")
+    changed = datetime(2024, 1, 25, tzinfo=UTC).timestamp()  # a session soon after the last bar
+    os.utime(tmp_path / "bars.csv", (changed, changed))
     settings = Settings(home=tmp_path / "home", source="files", files_path=tmp_path)
     lake, source = Lake.open(settings), get_source(settings)
     ingest.load(source, lake, *source.span(), settings=settings)

@@ -1,12 +1,15 @@
 """What `stock-platform run` says, without running anything."""
 
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
+import dagster as dg
 import pytest
 
 from stock_platform.defs import pipeline
 from stock_platform.settings import Settings
+from stock_platform.universe import Instrument
 
 
 def test_a_sources_notes_are_told_once(
@@ -29,9 +32,32 @@ def test_a_sources_notes_are_told_once(
         lambda stage, *_: brought.append(stage.inputs() if stage.job == "ingest" else stage.job),
     )
     settings = Settings(home=tmp_path / "home", source="files", files_path=tmp_path)
-    assert pipeline.run_pipeline(settings) == {}
+    told = pipeline.run_pipeline(settings)
+    assert (told.week, told.reasons) == (None, {})
+    assert [i.symbol for i in told.instruments] == ["A"]
     assert len(brought) == 4
-    assert capsys.readouterr().err == "files: 1 rows rejected (listed in coverage)\n"
+    assert capsys.readouterr().err == "files: 1 row rejected (listed in coverage)\n"
+
+
+def test_refusals_are_of_the_newest_week_with_an_origin_and_say_which() -> None:
+    asset = dg.AssetKey("forecasts")
+    weeks: dict[str, dict[str, object]] = {
+        "2024-01-01": {"refusals": dg.MetadataValue.json({"AAA": "history_too_short: 4 bars"})},
+        "2024-01-08": {"reason": "no_data: no bar on the last session of this week"},
+    }
+    stage = pipeline.Stage("forecast_week", asset, list(weeks), str, str)
+    listed = [
+        Instrument(symbol, symbol, symbol, "equity", "XNYS", "USD", "", date(2020, 1, 2), last)
+        for symbol, last in (("AAA", None), ("GONE", date(2023, 12, 29)))
+    ]
+    source = SimpleNamespace(instruments=lambda: listed)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for week, metadata in weeks.items():
+            event = dg.AssetMaterialization(asset, partition=week, metadata=metadata)
+            instance.report_runless_asset_event(event)
+        told = pipeline._refusals(stage, instance, source)  # type: ignore[arg-type]
+    assert (told.week, told.reasons) == (date(2024, 1, 1), {"AAA": "history_too_short: 4 bars"})
+    assert [i.symbol for i in told.instruments] == ["AAA"]  # the other had ended
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def states(source: FilesSource, home: Path, known_at: datetime | None = None) ->
     # One bad row must not make a session of the lake that nobody answers for.
     held = pl.concat(lake.objects(name) for name in ("equity_prices", "coverage"))["session"]
     expected = base.expected(instruments, min(held), max(held))
+    assert (min(held), max(held)) == source.span()
     return coverage.states(lake, settings, source.name, expected)
 
 
@@ -65,7 +66,7 @@ def test_sessions_of_which_only_bad_rows_are_left_are_accounted_for(
 def test_a_row_without_a_session_makes_none(folder: Folder, tmp_path: Path, row: str) -> None:
     """The file was written on a session soon after its last bar, as that of a daily user is."""
     source = folder([*BARS, row], instruments=LISTED)
-    found = states(source, tmp_path / "home", datetime(2024, 1, 16, 12, tzinfo=UTC))
+    found = states(source, tmp_path / "home", datetime(2024, 1, 16, 23, tzinfo=UTC))
     assert source.span()[1] == found["session"].max() == date(2024, 1, 11)
     assert set(found["state"]) == {"final", "provider_missing"}
 

@@ -83,7 +83,7 @@ def test_no_answer_for_one_symbol(world: World, fault: str, kind: str | None, wo
 
 def test_no_answer_in_time(world: World) -> None:
     before = world.objects()
-    world.server.fail("AAA", "timeout", seconds=3)
+    world.server.fail("AAA", "timeout", seconds=6)
     world.load(at(MONDAY))
     keeps(world, before)
     told = world.reason(MONDAY)
