@@ -9,8 +9,13 @@ WHERE
     AND sessions.session <= coalesce(instruments.last_session, sessions.session)
     AND sessions.session IN (
         SELECT session
-        FROM {{ source('platform', 'lake_objects') }}
-        WHERE source = '{{ active_source() }}' AND dataset IN ('equity_prices', 'coverage')
+        FROM {{ ref('stg_equity_prices') }}
+        WHERE source = '{{ active_source() }}'
+        UNION DISTINCT
+        -- A quarantined row (row_ref) may stand under a day on which nothing was loaded.
+        SELECT session
+        FROM {{ ref('stg_coverage') }}
+        WHERE source = '{{ active_source() }}' AND row_ref = ''
     )
     AND (instruments.instrument_id, sessions.session) NOT IN (
         SELECT (instrument_id, session) FROM {{ ref('int_daily_prices') }}

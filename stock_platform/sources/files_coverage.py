@@ -34,11 +34,13 @@ def coverage(
         span: first and last session of the source.
         between: first and last session wanted.
     """
-    rejected = _rejected(loaded, span, known_at).filter(pl.col("session").is_between(*between))
+    # A row of no session of the span comes with the span's last one, so that it comes once.
+    wanted = pl.when("stray").then(pl.lit(span[1])).otherwise(pl.col("session"))
+    rejected = _rejected(loaded, span, known_at).filter(wanted.is_between(*between)).drop("stray")
     due = pl.col("close_at") + lag
     begun = expected.filter(pl.col("open_at") <= known_at)
     absent = reasons.absent(
-        begun.join(rejected.filter(~pl.col("stray")), on=reasons.KEY, how="anti"),
+        begun.join(rejected, on=reasons.KEY, how="anti"),
         loaded.bars,
         due,
         known_at,
@@ -78,23 +80,18 @@ def quarantined(loaded: Loaded, known_at: datetime) -> pl.DataFrame:
 
 
 def _rejected(loaded: Loaded, span: tuple[date, date], known_at: datetime) -> pl.DataFrame:
-    """Quarantined rows; one that belongs to no session of the span (`stray`) stands under its last.
+    """Quarantined rows, each under its session; without a usable one under its ingest date.
 
-    Under another day it would make a session of the lake for which nobody has to answer.
+    `stray` are those that belong to no session of the span.
     """
-    session, detail = pl.col("session"), pl.col("detail")
-    of = pl.format("{} (a row of {})", "detail", "session")
+    arrived = pl.min_horizontal("arrived", pl.lit(known_at.date()))
     return (
         quarantined(loaded, known_at)
         .drop("open_at")
         .join(loaded.files, on="file")
-        .with_columns((~session.is_between(*span)).fill_null(True).alias("stray"))
         .with_columns(
-            pl.when("stray").then(pl.lit(span[1])).otherwise(session).alias("session"),
-            pl.when(pl.col("stray") & session.is_not_null())
-            .then(of)
-            .otherwise(detail)
-            .alias("detail"),
+            (~pl.col("session").is_between(*span)).fill_null(True).alias("stray"),
+            pl.col("session").fill_null(arrived),
             pl.lit("rejected").alias("reason"),
             pl.lit(loaded.currency).alias("currency"),
             pl.format("{}:{}", "name", "row").alias("row_ref"),

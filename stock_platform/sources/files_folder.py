@@ -6,7 +6,7 @@ and for corporate actions. What does not: what the rows mean (`files_load.py`).
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -104,10 +104,19 @@ class Folder:
         return [path.name for path in self.paths]
 
     def described(self) -> pl.DataFrame:
-        """The files read so far: file (number), name, digest."""
+        """The files read so far: file (number), name, digest, arrived (UTC day of its last change).
+
+        That day is when its undated rows were ingested, whenever they are loaded again.
+        """
+        arrived = [datetime.fromtimestamp(p.stat().st_mtime, UTC).date() for p in self.paths]
         return pl.DataFrame(
-            {"file": range(len(self.paths)), "name": self.names, "digest": self.digests},
-            schema_overrides={"file": pl.Int32},
+            {
+                "file": range(len(self.paths)),
+                "name": self.names,
+                "digest": self.digests,
+                "arrived": arrived,
+            },
+            schema_overrides={"file": pl.Int32, "arrived": pl.Date},
         )
 
     def nothing_usable(self, rejected: pl.DataFrame) -> str:

@@ -27,7 +27,7 @@ class Loaded:
     """Everything the folder says, judged.
 
     Attributes:
-        files: file (number), name, digest.
+        files: file (number), name, digest, arrived (UTC day of its last change).
         bars: instrument_id, symbol, currency, calendar, session, open_at, close_at, file, row, and
             OHLCV as traded.
         actions: the same with action and value instead of OHLCV.
