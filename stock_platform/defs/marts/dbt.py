@@ -1,5 +1,6 @@
 """The dbt project as assets: staging, intermediate and marts with their tests as checks."""
 
+import fcntl
 import json
 import os
 import re
@@ -41,6 +42,9 @@ project = DbtProject(project_dir=DBT_FOLDER, profiles_dir=DBT_FOLDER)
 def manifest() -> Path:
     """The parsed project, parsed again when a file of it is newer.
 
+    One process parses at a time, and the manifest appears whole: several start at once under
+    `make up`, and a killed one must not leave half a file behind.
+
     Raises:
         PlatformError: dbt cannot parse the project; the message is dbt's.
     """
@@ -52,19 +56,34 @@ def manifest() -> Path:
         if file.is_file()
     ]
     newest = max(file.stat().st_mtime for file in [*files, *DBT_FOLDER.glob("*.yml")])
-    if not path.exists() or path.stat().st_mtime < newest:
-        parsed = subprocess.run(
-            [DBT_EXECUTABLE, "--quiet", "parse"],
-            cwd=DBT_FOLDER,
-            env={**os.environ, "DBT_PROFILES_DIR": str(DBT_FOLDER)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if parsed.returncode:
-            raise PlatformError(f"dbt cannot parse {DBT_FOLDER}:\n{parsed.stdout}{parsed.stderr}")
-        path.touch()
+    if _is_current(path, newest):
+        return path
+    beside = path.parent / "parse"
+    beside.mkdir(parents=True, exist_ok=True)
+    with (beside / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_current(path, newest):
+            parsed = subprocess.run(
+                [DBT_EXECUTABLE, "--quiet", "parse", "--target-path", str(beside)],
+                cwd=DBT_FOLDER,
+                env={**os.environ, "DBT_PROFILES_DIR": str(DBT_FOLDER)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if parsed.returncode:
+                raise PlatformError(
+                    f"dbt cannot parse {DBT_FOLDER}:\n{parsed.stdout}{parsed.stderr}"
+                )
+            # dagster-dbt gives the other file to each run, which then needs no parsing of its own.
+            for name in ("partial_parse.msgpack", path.name):
+                (beside / name).replace(path.parent / name)
+            path.touch()
     return path
+
+
+def _is_current(path: Path, newest: float) -> bool:
+    return path.exists() and path.stat().st_mtime >= newest
 
 
 class DbtProcess(DbtCliResource):
