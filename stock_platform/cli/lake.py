@@ -1,12 +1,11 @@
 """`stock-platform lake`: ad-hoc SQL on the lake with DuckDB."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from stock_platform.cli.moment import moment
 from stock_platform.cli.output import Format, render
-from stock_platform.errors import PlatformError
 from stock_platform.lake.schema import DATASETS
 
 
@@ -28,19 +27,7 @@ def register(app: typer.Typer) -> None:
         from stock_platform.settings import load_settings
 
         settings = load_settings()
-        columns, rows = query.query(
-            Lake.open(settings), settings, sql, at=None if as_of is None else _moment(as_of)
-        )
+        columns, rows = query.query(Lake.open(settings), settings, sql, at=moment(as_of, "--as-of"))
         text = render(columns, rows, format_)
         if text:
             typer.echo(text)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise PlatformError(
-            f"--as-of {text!r} is no moment: write 2026-11-20 or 2026-11-20T18:00:00+00:00"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

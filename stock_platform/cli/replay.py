@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stock_platform.cli.moment import moment
 from stock_platform.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ def register(app: typer.Typer) -> None:
         from stock_platform.settings import load_settings
 
         settings = load_settings()
-        moment = _moment(until)
+        asked = moment(until, "--until")
         with _home(into) as home:
             with _quiet():
-                outcomes = _replay(settings, home, source, moment, copy=into is not None)
+                outcomes = _replay(settings, home, source, asked, copy=into is not None)
             same = all(one.same for _, found in outcomes for one in found.values())
             if json_output:
                 typer.echo(_json(outcomes, same, home if into else None))
@@ -168,8 +169,8 @@ def _lines(done: "Replayed", found: "dict[str, Compared]") -> Iterator[str]:
                 f"    {one.interrupted:,} rows were told to a load that was interrupted, and never "
                 "written: no later load was told the same"
             )
-    for moment, why in done.refused.items():
-        yield f"  the load of {_when(moment)} was interrupted, and fails now too: {why}"
+    for begun, why in done.refused.items():
+        yield f"  the load of {_when(begun)} was interrupted, and fails now too: {why}"
     if not all(one.same for one in found.values()):
         yield from _other_versions(done)
 
@@ -224,15 +225,3 @@ def _how_to_use(home: Path) -> str:
 
 def _when(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise PlatformError(
-            f"--until {text!r} is no moment: write 2026-11-20 or 2026-11-20T18:00:00+00:00"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -13,6 +13,7 @@ from stock_platform.defs.ingestion.coverage import session_coverage
 from stock_platform.defs.ingestion.raw import raw_assets
 from stock_platform.defs.marts.dbt import marts
 from stock_platform.defs.marts.reference import warehouse_reference
+from stock_platform.defs.stages import BESIDE, FORECAST
 from stock_platform.defs.training.model import week_ahead_model
 from stock_platform.settings import load_settings
 from stock_platform.sources import companions
@@ -38,7 +39,7 @@ build_marts = dg.define_asset_job(
     description="Read new lake objects into staging and rebuild the price and feature marts.",
 )
 forecast_week = dg.define_asset_job(
-    "forecast_week",
+    FORECAST,
     selection=dg.AssetSelection.assets(week_ahead_model, forecasts),
     description="Train where a refit is due, decide on promotion, forecast. Weekly partitions.",
 )
@@ -51,7 +52,7 @@ jobs = [ingest, build_marts, forecast_week, score_forecasts]
 _loads = [ingest]
 if beside := companions(_settings):
     # A job of its own: an outage of the bank must not hold up the shares.
-    ingest_beside = _loading("ingest_beside", beside, f"what goes with it ({', '.join(beside)})")
+    ingest_beside = _loading(BESIDE, beside, f"what goes with it ({', '.join(beside)})")
     _loads.append(ingest_beside)
     jobs.append(ingest_beside)
 

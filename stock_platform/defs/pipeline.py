@@ -9,11 +9,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
-from hashlib import sha256
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -21,24 +18,22 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.errors import DagsterAssetCheckFailedError
 
+from stock_platform.defs.exclusive import PID_TAG, fail_orphans, one_at_a_time, stdout_to
 from stock_platform.defs.forecasting.forecasts import ACCEPT_LOSS_TAG
+from stock_platform.defs.stages import BESIDE, FORECAST, Stage, stages
 from stock_platform.errors import PlatformError
-from stock_platform.partitions import days, monday, weeks
 from stock_platform.settings import PROJECT_ROOT, Settings
-from stock_platform.sources import companions, get_source
+from stock_platform.sources import get_source
 from stock_platform.sources.base import Source
 from stock_platform.universe import Instrument
 from stock_platform.warehouse.client import connect
 
 INPUTS_TAG = ".dagster/stock_platform/inputs"
 OUTPUTS_TAG = ".dagster/stock_platform/outputs"
-PID_TAG = ".dagster/stock_platform/pid"
 """Tags of our runs; Dagster's pages leave out those that begin with `.dagster/`."""
 _DBT_ERRORS = "Errors parsed from dbt logs:"
 _WAREHOUSE_GONE = ("Connection refused", "Remote end closed connection", "RemoteDisconnected")
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-BESIDE = "ingest_beside"
-"""The job that loads what goes with the active source; others run without it."""
 RUNS_LOOKED_AT = 50
 """How far back a run that recorded its inputs is looked for."""
 
@@ -64,26 +59,6 @@ class Refusals:
     instruments: list[Instrument]
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One job of the graph.
-
-    Attributes:
-        asset: the asset that is materialized last.
-        partitions: keys that must be materialized; None for an unpartitioned job.
-        inputs: digest of what the stage reads, code included.
-        outputs: digest of the state it leaves; differs when somebody removed or added something.
-        tags: further tags of its run, which then covers every partition.
-    """
-
-    job: str
-    asset: dg.AssetKey
-    partitions: list[str] | None
-    inputs: Callable[[], str]
-    outputs: Callable[[], str]
-    tags: dict[str, str] = field(default_factory=dict)
-
-
 def run_pipeline(settings: Settings, *, accept_ledger_loss: bool = False) -> Refusals:
     """Bring the whole graph up to date for the active source.
 
@@ -96,19 +71,18 @@ def run_pipeline(settings: Settings, *, accept_ledger_loss: bool = False) -> Ref
         PlatformError: a stage failed, or another run holds this home.
     """
     os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
-    with _one_at_a_time(settings.home), DagsterInstance.get() as instance:
-        _fail_orphans(settings, instance)
+    with one_at_a_time(settings.home), DagsterInstance.get() as instance:
+        fail_orphans(settings, instance)
         repository = ReconstructableRepository.for_module("stock_platform.definitions", "defs")
         connect(settings).close()  # a wrong password is told now, not after the first stage
         source = get_source(settings)
         for note in source.notes():
             _say(f"{source.name}: {note}")
-        stages = list(_stages(settings, source))
-        if accept_ledger_loss:
-            stages[-2] = replace(stages[-2], tags={ACCEPT_LOSS_TAG: "yes"})
+        tags = {FORECAST: {ACCEPT_LOSS_TAG: "yes"}} if accept_ledger_loss else {}
+        todo = [replace(one, tags=tags.get(one.job, {})) for one in stages(settings, source)]
         log = settings.home / "run.log"
         late: list[str] = []
-        for stage in stages:
+        for stage in todo:
             try:
                 _bring_up_to_date(stage, instance, repository, log)
             except PlatformError as error:
@@ -119,76 +93,8 @@ def run_pipeline(settings: Settings, *, accept_ledger_loss: bool = False) -> Ref
                 late.append(str(error))
         if late:
             raise PlatformError("; ".join(late))
-        return _refusals(stages[-2], instance, source)
-
-
-def _stages(settings: Settings, source: Source) -> Iterator[Stage]:
-    import polars as pl
-
-    from stock_platform.lake.lake import Lake
-    from stock_platform.lake.schema import DATASETS
-
-    first, last = source.span()
-    package = PROJECT_ROOT / "stock_platform"
-    calendars = [package / f"{name}.py" for name in ("calendars", "calendar_cbr", "universe")]
-    loading = _digest_of(package / "sources", package / "lake", *calendars)
-    models = _digest_of(PROJECT_ROOT / "dbt" / "models", PROJECT_ROOT / "dbt" / "macros")
-    reference = _digest_of(package / "warehouse" / "reference.py", *calendars)
-    forecasting = _digest_of(package / "ml")
-
-    def lake_of(name: str) -> str:
-        lake = Lake.open(settings)
-        objects = [lake.objects(dataset).filter(pl.col("source") == name) for dataset in DATASETS]
-        return _digest([frame["path"].to_list() for frame in objects])
-
-    def marts() -> str:
-        lakes = [lake_of(name) for name in (source.name, *companions(settings))]
-        return _digest(source.name, lakes, models, source.instruments(), reference)
-
-    def rows(*tables: str) -> Callable[[], str]:
-        return lambda: _digest(_rows(settings, tables))
-
-    ledger = ("forecasts", "promotions")
-    accuracy = ("fct_forecast_accuracy", "agg_accuracy")
-    start = max(first, monday(last) - timedelta(weeks=settings.backtest_weeks - 1))
-    yield Stage(
-        job="ingest",
-        asset=dg.AssetKey(["raw", settings.source]),
-        partitions=days(first, last),
-        inputs=lambda: _digest(settings.source, source.fingerprint(), loading),
-        outputs=lambda: lake_of(source.name),
-    )
-    for name in companions(settings):
-        beside = get_source(settings, name)
-        yield Stage(
-            job=BESIDE,
-            asset=dg.AssetKey(["raw", name]),
-            partitions=days(*beside.span()),
-            inputs=lambda beside=beside: _digest(beside.name, beside.fingerprint(), loading),  # type: ignore[misc]
-            outputs=lambda name=name: lake_of(name),  # type: ignore[misc]
-        )
-    yield Stage(
-        job="build_marts",
-        asset=dg.AssetKey("fct_features_daily"),
-        partitions=None,
-        inputs=marts,
-        # Whatever else is there is of this stage: a dropped view or an emptied table is made again.
-        outputs=lambda: _digest(_rows(settings, (*ledger, *accuracy), others=True)),
-    )
-    yield Stage(
-        job="forecast_week",
-        asset=dg.AssetKey("forecasts"),
-        partitions=weeks(start, last),
-        inputs=lambda: _digest(marts(), forecasting),
-        outputs=rows(*ledger),
-    )
-    yield Stage(
-        job="score_forecasts",
-        asset=dg.AssetKey("agg_accuracy"),
-        partitions=None,
-        inputs=lambda: _digest(marts(), _rows(settings, ledger)),
-        outputs=rows(*accuracy),
-    )
+        forecast = next(stage for stage in todo if stage.job == FORECAST)
+        return _refusals(forecast, instance, source)
 
 
 def _bring_up_to_date(
@@ -208,7 +114,7 @@ def _bring_up_to_date(
         _say(f"{stage.job}: {len(keys):,} partitions, {keys[0]} to {keys[-1]}")
     else:
         _say(f"{stage.job}: building")
-    with _stdout_to(log):
+    with stdout_to(log):
         result = dg.execute_job(
             repository.get_reconstructable_job(stage.job),
             instance,
@@ -264,24 +170,6 @@ def _plain(message: str) -> str:
     return of_dbt.strip() if found else message
 
 
-def _rows(
-    settings: Settings, tables: tuple[str, ...], *, others: bool = False
-) -> list[tuple[str, int]]:
-    """Name and rows of the tables, or of all others; a view has 0."""
-    client = connect(settings)
-    try:
-        return sorted(
-            (str(name), int(count or 0))
-            for name, count in client.query(
-                "SELECT name, total_rows FROM system.tables WHERE database = 'market'"
-                " AND (name IN {tables:Array(String)}) != {others:Bool}",
-                parameters={"tables": list(tables), "others": others},
-            ).result_rows
-        )
-    finally:
-        client.close()
-
-
 def _refusals(stage: Stage, instance: DagsterInstance, source: Source) -> Refusals:
     """What was not forecast in the newest week that has an origin, with the reason."""
     instruments = source.instruments()
@@ -295,70 +183,6 @@ def _refusals(stage: Stage, instance: DagsterInstance, source: Source) -> Refusa
             alive = [i for i in instruments if i.last_session is None or i.last_session >= week]
             return Refusals(week, reasons, alive)
     return Refusals(None, {}, instruments)
-
-
-def _fail_orphans(settings: Settings, instance: DagsterInstance) -> None:
-    """Mark runs of a killed `stock-platform run` as failed; nothing else will.
-
-    The lock is held, so a run with our tag that claims to be going on has lost its process.
-    """
-    from stock_platform.ml.tracking import end_runs_of
-
-    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])):
-        if PID_TAG in run.tags:
-            instance.report_run_failed(run, f"process {run.tags[PID_TAG]} was killed")
-            end_runs_of(settings, run.run_id)
-
-
-@contextmanager
-def _one_at_a_time(home: Path) -> Iterator[None]:
-    import fcntl
-
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "run.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise PlatformError(
-                f"another run (pid {lock.read().strip() or 'unknown'}) works in {home}: "
-                "wait for it, or give this one a STOCK_PLATFORM_HOME of its own"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
-@contextmanager
-def _stdout_to(log: Path) -> Iterator[None]:
-    """Standard output of this process and of dbt goes to the log: ours is for the result."""
-    sys.stdout.flush()
-    before = os.dup(1)
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            os.dup2(before, 1)
-            os.close(before)
-
-
-def _digest(*parts: object) -> str:
-    return sha256(repr(parts).encode()).hexdigest()[:32]
-
-
-def _digest_of(*paths: Path) -> str:
-    """Digest of source files: names and contents."""
-    files = sorted(
-        file
-        for path in paths
-        for file in ([path] if path.is_file() else path.rglob("*"))
-        if file.suffix in {".py", ".sql", ".yml", ".yaml"}
-    )
-    content = [(str(file.relative_to(PROJECT_ROOT)), file.read_bytes()) for file in files]
-    return _digest(content)
 
 
 def _say(message: str) -> None:

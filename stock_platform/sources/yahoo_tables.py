@@ -14,7 +14,7 @@ import polars as pl
 
 from stock_platform import calendars
 from stock_platform.lake import schema
-from stock_platform.sources import base, fetching, yahoo_actions, yahoo_basis, yahoo_rows
+from stock_platform.sources import base, fetching, reasons, yahoo_actions, yahoo_basis, yahoo_rows
 from stock_platform.sources.base import Extract
 from stock_platform.sources.yahoo_basis import Basis
 from stock_platform.sources.yahoo_client import Answer
@@ -98,14 +98,9 @@ class _Context:
         return Read(self._extract(None, None, pl.concat([gone, self._notice()])), [])
 
     def failed(self, answer: Answer, kind: str) -> Read:
-        reason = "rate_limited" if kind == fetching.RATE_LIMITED else "provider_missing"
-        text = f"{FAILURES[kind]}: {answer.detail}"
+        why = reasons.outage(kind, f"{FAILURES[kind]}: {answer.detail}")
         owed = self.ask.days.filter("owed").select(
-            "session",
-            *[
-                pl.lit(value).alias(name)
-                for name, value in zip(_WHY, (reason, "", "response", kind, text), strict=True)
-            ],
+            "session", *[pl.lit(why[name]).alias(name) for name in _WHY]
         )
         if kind in (fetching.NOT_FOUND, fetching.EMPTY):  # it won't get better by waiting
             owed = pl.concat([owed, self._notice()])
@@ -137,8 +132,8 @@ class _Context:
         )
         actions, bad = yahoo_actions.as_traded(self.ask, answer, found)
         judged = replace(judged, bars=bars, refused=pl.concat([judged.refused, bad]))
-        reasons = pl.concat([self._reasons(judged), self._notice()])
-        return Read(self._extract(bars, actions, reasons, judged), notes)
+        why = pl.concat([self._reasons(judged), self._notice()])
+        return Read(self._extract(bars, actions, why, judged), notes)
 
     def _other_currency(self, answer: Answer) -> Basis:
         said, wanted = answer.currency, self.ask.instrument.currency

@@ -3,6 +3,8 @@
 Wiring only: the judgement is in `stock_platform/lake/coverage.py`.
 """
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import polars as pl
 
@@ -12,18 +14,20 @@ from stock_platform.defs.resources import PlatformResource
 from stock_platform.lake import coverage
 from stock_platform.sources import companions
 
+if TYPE_CHECKING:
+    from stock_platform.sources.base import Source
+
 _KEY = dg.AssetKey("session_coverage")
 _EXPLAINED = "every_session_is_explained"
 _CALENDARS = "calendars_agree_with_the_market"
 _EXAMPLES = 20
 
 
-def _states(platform: PlatformResource, name: str) -> pl.DataFrame:
+def _states(platform: PlatformResource, source: "Source") -> pl.DataFrame:
     from stock_platform.sources import base
 
-    source = platform.source(name)
     expected = base.expected(source.instruments(), *source.span())
-    return coverage.states(platform.lake(), platform.settings, name, expected)
+    return coverage.states(platform.lake(), platform.settings, source.name, expected)
 
 
 def _outage_check(
@@ -53,7 +57,8 @@ def _no_outage(name: str) -> dg.AssetChecksDefinition:
         description="An outage of the provider turns the load red and blocks what is downstream.",
     )
     def check(platform: PlatformResource) -> dg.AssetCheckResult:
-        return _outage_check(_states(platform, name), platform.settings.max_outage_share)
+        found = _states(platform, platform.source(name))
+        return _outage_check(found, platform.settings.max_outage_share)
 
     return check
 
@@ -92,10 +97,13 @@ def session_coverage(platform: PlatformResource) -> dg.MaterializeResult:  # typ
     from stock_platform.lake.coverage_plot import heat_map
 
     names = [platform.settings.source, *companions(platform.settings)]
-    found = pl.concat([_states(platform, name).with_columns(source=pl.lit(name)) for name in names])
+    sources = [platform.source(name) for name in names]
+    found = pl.concat(
+        [_states(platform, one).with_columns(source=pl.lit(one.name)) for one in sources]
+    )
     summary = coverage.summary(found)
     unexplained = found.filter(pl.col("state") == coverage.UNEXPLAINED)
-    instruments = [one for name in names for one in platform.source(name).instruments()]
+    instruments = [one for source in sources for one in source.instruments()]
     lake = platform.lake()
     disputed = disagreements(
         instruments,
