@@ -254,6 +254,9 @@ def test_a_large_revision_raises_a_warning_and_loses_nothing(
     prices = ("open", "high", "low", "close")
     one.bars = one.bars.with_columns(pl.col(name) * restated for name in prices)
     yahoo.changed()
+    day_of_load = ["--select", "raw/yahoo", "--partition", str(datetime.now(UTC).date())]
+    module = ["-m", "stock_platform.definitions"]
+    platform.command("dagster", "asset", "materialize", *day_of_load, *module)
     platform.run()
     assert sql(
         platform,

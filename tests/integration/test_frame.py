@@ -102,6 +102,7 @@ def test_a_killed_service_stops_all_and_is_named(platform: Platform) -> None:
     assert not alive(processes)
 
 
+@pytest.mark.slow
 def test_a_warehouse_that_runs_already_is_used_and_left_alone(platform: Platform) -> None:
     warehouse = platform.start("stock-platform", "warehouse")
     try:
