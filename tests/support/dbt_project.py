@@ -63,10 +63,13 @@ class Project:
 
     def dbt(self, *arguments: str) -> tuple[bool, dict[str, str]]:
         """Run a dbt command; did it succeed, and the message of every node that did not."""
+        from dbt.adapters.factory import cleanup_connections, reset_adapters
         from dbt.cli.main import dbtRunner
 
         with _environment(self.environment):
             found = dbtRunner().invoke([*arguments, *self.folders, "--quiet"])
+        cleanup_connections()  # dbt keeps adapters for the process, also for other tests' databases
+        reset_adapters()
         if found.exception is not None:
             raise found.exception
         bad = {
