@@ -3,12 +3,13 @@
 
     Every window ends at its own row: a feature of session t uses no bar after t, which
     tests/integration/dbt/test_dbt_prefix.py proves on every row. A feature is NULL until its window is
-    full. Windows count the instrument's own bars, not calendar days. Used by the table
+    full. Windows count the instrument's own bars, not calendar days, and none is longer than 250, so
+    a piece of the table is made from the bars of the piece and the 249 before. Used by the table
     fct_features_daily and by the parameterised view int_features_as_of.
 
     Formulas, with r the split-adjusted log return of one session and o, h, l, c the traded prices:
       vol_n            sqrt(mean of r^2 over n)
-      ewma_vol         sqrt(weighted mean of r^2), weight 0.94^age over all history, from 60 returns
+      ewma_vol         sqrt(weighted mean of r^2 over 250), weight 0.94^age, from 60 returns
       gk_vol_n         Garman-Klass: sqrt(mean of 0.5 ln(h/l)^2 - (2 ln 2 - 1) ln(c/o)^2)
       parkinson_vol_n  sqrt(mean of ln(h/l)^2 / (4 ln 2))
       neg_semivol_n    sqrt(mean of min(r, 0)^2)
@@ -16,9 +17,10 @@
       market_vol_22    sqrt(mean over 22 sessions of the mean r^2 of all instruments of the calendar)
       volume_ratio     ln(volume / mean volume over 60), volumes in shares of one basis
 
-    prices   relation with the columns that macros/adjust.sql gives
+    prices   relation with the columns that macros/adjust.sql gives: every bar that a window needs
+    market   relation with the same columns: every bar of the sessions in `prices`
 -#}
-{% macro features(prices) -%}
+{% macro features(prices, market) -%}
 SELECT
     instrument_id,
     symbol,
@@ -29,33 +31,34 @@ SELECT
     session_number,
     close AS close_traded,
     price_index,
-    history_sessions,
-    max(greatest(available_at, market_available_at)) OVER so_far AS available_at,
+    bar_number AS history_sessions,
+    max(greatest(available_at, market_available_at)) OVER last_250 AS available_at,
     {%- for n in [1, 5, 22, 60, 250] %}
-    if(count(log_return) OVER last_{{ n }} = {{ n }}, sqrt(avg(square) OVER last_{{ n }}), NULL) AS feature_vol_{{ n }},
+    if(count(log_return) OVER last_{{ n }} = {{ n }}, sqrt({{ mean_over('square', n) }}), NULL) AS feature_vol_{{ n }},
     {%- endfor %}
     if(
-        count(log_return) OVER so_far >= 60,
-        -- Time constant 16.16...: exp(-1 / 16.1615) = 0.94. The first bar has no return and adds 0;
-        -- the divisor is the sum of the weights of the others.
+        count(log_return) OVER last_250 >= 60,
+        -- The first bar has no return; the divisor is the sum of the weights of the others.
         sqrt(
-            exponentialTimeDecayedSum(16.16151071201299)(coalesce(square, 0), history_sessions) OVER so_far
-            * (1 - 0.94) / (1 - pow(0.94, history_sessions - 1))
+            {{ inexact("if(is_even_block, sum(even_block) OVER last_250, sum(odd_block) OVER last_250)") }}
+            * newest_weight * (1 - 0.94) / (1 - pow(0.94, least(bar_number - 1, 250)))
+            + {{ inexact("if(is_even_block, sum(odd_block) OVER last_250, sum(even_block) OVER last_250)") }}
+            * newest_weight * pow(0.94, 256) * (1 - 0.94) / (1 - pow(0.94, least(bar_number - 1, 250)))
         ),
         NULL
     ) AS feature_ewma_vol,
     {%- for n in [5, 22, 60] %}
-    if(history_sessions >= {{ n }}, sqrt(greatest(avg(garman_klass) OVER last_{{ n }}, 0)), NULL) AS feature_gk_vol_{{ n }},
+    if(bar_number >= {{ n }}, sqrt(greatest({{ mean_over('garman_klass', n) }}, 0)), NULL) AS feature_gk_vol_{{ n }},
     {%- endfor %}
-    if(history_sessions >= 22, sqrt(avg(parkinson) OVER last_22), NULL) AS feature_parkinson_vol_22,
-    if(count(log_return) OVER last_22 = 22, sqrt(avg(negative_square) OVER last_22), NULL) AS feature_neg_semivol_22,
+    if(bar_number >= 22, sqrt({{ mean_over('parkinson', 22) }}), NULL) AS feature_parkinson_vol_22,
+    if(count(log_return) OVER last_22 = 22, sqrt({{ mean_over('negative_square', 22) }}), NULL) AS feature_neg_semivol_22,
     {%- for n in [1, 5, 22] %}
-    if(count(log_return) OVER last_{{ n }} = {{ n }}, sum(log_return) OVER last_{{ n }}, NULL) AS feature_ret_{{ n }},
+    if(count(log_return) OVER last_{{ n }} = {{ n }}, {{ mean_over('exact_return', n) }} * {{ n }}, NULL) AS feature_ret_{{ n }},
     {%- endfor %}
-    if(count(market_square) OVER last_22 = 22, sqrt(avg(market_square) OVER last_22), NULL) AS feature_market_vol_22,
+    if(count(market_square) OVER last_22 = 22, sqrt({{ mean_over('market_square', 22) }}), NULL) AS feature_market_vol_22,
     if(
-        history_sessions >= 60 AND volume > 0,
-        log(first_basis_volume / avg(first_basis_volume) OVER last_60),
+        bar_number >= 60 AND volume > 0,
+        log(first_basis_volume / ({{ inexact('sum(exact_volume) OVER last_60', 40) }} / 60)),
         NULL
     ) AS feature_volume_ratio
 FROM (
@@ -67,40 +70,57 @@ FROM (
         prices.close AS close,
         prices.volume AS volume,
         prices.price_index AS price_index,
+        prices.bar_number AS bar_number,
         prices.log_return AS log_return,
         prices.available_at AS available_at,
         instruments.calendar AS calendar,
         instruments.asset_class AS asset_class,
         sessions.session_number AS session_number,
-        prices.log_return * prices.log_return AS square,
-        pow(least(prices.log_return, 0), 2) AS negative_square,
-        0.5 * pow(log(prices.high / prices.low), 2)
-        - (2 * log(2) - 1) * pow(log(prices.close / prices.open), 2) AS garman_klass,
-        pow(log(prices.high / prices.low), 2) / (4 * log(2)) AS parkinson,
+        {{ exact('prices.log_return') }} AS exact_return,
+        {{ exact('prices.log_return * prices.log_return') }} AS square,
+        {{ exact('pow(least(prices.log_return, 0), 2)') }} AS negative_square,
+        {{ exact('0.5 * pow(log(prices.high / prices.low), 2)'
+            ~ ' - (2 * log(2) - 1) * pow(log(prices.close / prices.open), 2)') }} AS garman_klass,
+        {{ exact('pow(log(prices.high / prices.low), 2) / (4 * log(2))') }} AS parkinson,
+        -- A weight 0.94^age needs the row it is seen from. Within a block of 256 bars it is the
+        -- quotient of two powers of the position; 250 bars touch two blocks at most.
+        prices.bar_number % 256 AS position,
+        pow(0.94, position) AS newest_weight,
+        intDiv(prices.bar_number, 256) % 2 = 0 AS is_even_block,
+        {{ exact('prices.log_return * prices.log_return / newest_weight') }} AS block_square,
+        if(is_even_block, block_square, 0) AS even_block,
+        if(is_even_block, 0, block_square) AS odd_block,
         prices.volume / prices.split_factor AS first_basis_volume,
-        row_number() OVER (
-            PARTITION BY prices.instrument_id ORDER BY prices.session
-        ) AS history_sessions,
-        avg(square) OVER same_session AS market_square,
-        max(prices.available_at) OVER same_session AS market_available_at
+        {{ exact('first_basis_volume', 40) }} AS exact_volume,
+        of_market.market_square AS market_square,
+        of_market.available_at AS market_available_at
     FROM {{ prices }} AS prices
     INNER JOIN {{ source('platform', 'reference_instruments') }} AS instruments
         ON prices.instrument_id = instruments.instrument_id
     INNER JOIN {{ source('platform', 'reference_sessions') }} AS sessions
         ON instruments.calendar = sessions.calendar AND prices.session = sessions.session
-    -- Ordered, because a float sum depends on the order of its terms.
-    WINDOW same_session AS (
-        PARTITION BY instruments.calendar, prices.session ORDER BY prices.instrument_id
-        ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-    )
+    INNER JOIN (
+        SELECT
+            calendar,
+            session,
+            {{ exact(inexact('sum(' ~ exact('log_return * log_return') ~ ')') ~ ' / nullIf(count(log_return), 0)') }} AS market_square,
+            max(available_at) AS available_at
+        FROM {{ market }} AS all_bars
+        INNER JOIN {{ source('platform', 'reference_instruments') }} AS instruments
+            ON all_bars.instrument_id = instruments.instrument_id
+        GROUP BY calendar, session
+    ) AS of_market
+        ON instruments.calendar = of_market.calendar AND prices.session = of_market.session
 )
 WINDOW
-    so_far AS (
-        PARTITION BY instrument_id ORDER BY session ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-    ),
     {%- for n in [1, 5, 22, 60, 250] %}
     last_{{ n }} AS (
         PARTITION BY instrument_id ORDER BY session ROWS BETWEEN {{ n - 1 }} PRECEDING AND CURRENT ROW
     ){{ ',' if not loop.last }}
     {%- endfor %}
+{%- endmacro %}
+
+{#- Mean over the last n rows of a column made by `exact`. -#}
+{% macro mean_over(column, n) -%}
+{{ inexact('sum(' ~ column ~ ') OVER last_' ~ n) }} / {{ n }}
 {%- endmacro %}

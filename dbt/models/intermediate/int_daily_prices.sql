@@ -1,6 +1,10 @@
-{{ config(materialized='table', order_by=['instrument_id', 'session']) }}
--- Rebuilt whole and swapped: a late split changes the factors of every later session of its
--- instrument, and one table keeps prices and factors from ever being read out of step.
+{{ config(
+    materialized='continued',
+    order_by=['instrument_id', 'session'],
+    reads=['stg_equity_prices', 'stg_corporate_actions', 'reference_instruments'],
+) }}
+-- Continued from the first month that has something new: a late split changes the factors of every
+-- later session, and one table keeps prices and factors from ever being read out of step.
 SELECT
     instrument_id,
     symbol,
@@ -16,8 +20,9 @@ SELECT
     known_at,
     available_at,
     availability,
+    bar_number,
     split_factor,
     total_return_factor,
     price_index,
     log_return
-FROM ({{ daily_prices(as_of_moment(), as_of_clock()) }})
+FROM ({{ daily_prices(as_of_moment(), as_of_clock(), since(), until(), earlier_ends()) }})

@@ -5,4 +5,4 @@
 {%- set named = "CAST({clock:String}, 'Enum8(\\'known_at\\' = 1, \\'available_at\\' = 2)')" %}
 {%- set clock = "if(" ~ named ~ " = 'known_at', known_at, available_at)" %}
 {%- set prices = "(" ~ daily_prices("{as_of:DateTime64(6, 'UTC')}", clock) ~ ")" %}
-{{ features(prices) }}
+{{ features(prices, prices) }}
