@@ -12,7 +12,8 @@
     or exchange, so no reader ever sees a gap or a mixture; that of a killed build is dropped. Pieces
     also bound the memory of a build of everything.
 
-    config: order_by; reads (names of the models and sources whose rows decide); piece_years.
+    config: order_by; reads (names of the models and sources whose rows decide); piece_years;
+    projections, as dbt-clickhouse's table takes them.
     Column names and types come from the model's YAML.
 -#}
 {% materialization continued, adapter='clickhouse' %}
@@ -78,6 +79,9 @@ CREATE TABLE {{ relation }} (
     {%- for column in model.columns.values() %}
     {{ column.name }} {{ column.data_type }}{{ ',' if not loop.last }}
     {%- endfor %}
+    {%- for projection in config.get('projections', []) %},
+    PROJECTION {{ projection.name }} ({{ projection.query }})
+    {%- endfor %}
 )
 ENGINE = MergeTree
 PARTITION BY toYear(session)
@@ -129,7 +133,7 @@ ORDER BY ({{ config.require('order_by') | join(', ') }})
 
 
 {#- {'code': digest of the SQL, of the types and of what has no session,
-     'reads': {relation: {month (2013-03): digest of its rows}}} -#}
+     'reads': {relation: {month (201303): digest of its rows}}} -#}
 {% macro continued_state(sql) -%}
   {%- set whole = [sql] + model.columns.values() | map(attribute='data_type') | list -%}
   {%- set reads = {} -%}
@@ -164,7 +168,7 @@ ORDER BY ({{ config.require('order_by') | join(', ') }})
   {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='name') | list -%}
   {#- Objects of the lake are write-once: which ones a staging table's rows are from says it all. -#}
   {%- set content = 'object_path' if 'object_path' in columns else columns | join(', ') -%}
-  {%- set month = "formatDateTime(session, '%Y-%m')" if 'session' in columns else "''" -%}
+  {%- set month = "toString(toYYYYMM(session))" if 'session' in columns else "''" -%}
   {%- set found = run_query(
       "SELECT " ~ month ~ " AS month, concat(toString(count()), ' ', hex(sum(cityHash64(" ~ content ~ "))))"
       ~ " FROM " ~ relation
@@ -207,5 +211,6 @@ ORDER BY ({{ config.require('order_by') | join(', ') }})
       {%- do months.append(month) -%}
     {%- endfor -%}
   {%- endfor -%}
-  {{ return((months | min) ~ '-01' if months else none) }}
+  {%- set first = months | min if months else none -%}
+  {{ return(first[:4] ~ '-' ~ first[4:] ~ '-01' if first else none) }}
 {%- endmacro %}

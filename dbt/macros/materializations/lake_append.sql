@@ -3,9 +3,10 @@
 
     The catalog's list (lake_objects) minus what the table holds is what is read; an object counts
     as read when the table has as many rows of it as the catalog says. Objects are loaded into a
-    side table, counted, and appear at once (ATTACH PARTITION); the side table of a killed run is
-    dropped. Nothing unread: nothing is changed. When the table disagrees with the catalog about an
-    object it has (killed inside the attach, another lake), it is loaded anew beside and exchanged.
+    side table, counted, and appear a year at once (ATTACH PARTITION; an object is of one session, so
+    never in parts); the side table of a killed run is dropped. Nothing unread: nothing is changed.
+    When the table disagrees with the catalog about an object it has (another lake), it is loaded anew
+    beside and exchanged. By year, so that who reads recent sessions opens nothing older.
 
     Before the load every object's size is compared with the catalog's and its Parquet footer with
     the declared types and the catalog's row count, because an explicit structure would read 30.5 as
@@ -47,8 +48,13 @@
     {%- do adapter.drop_relation(side) -%}
   {%- elif unread -%}
     {%- do lake_load(side, target, dataset, lake_wanted_sql(dataset, target), unread) -%}
+    {%- set years = run_query(
+        "SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = '" ~ side.schema
+        ~ "' AND table = '" ~ side.identifier ~ "'"
+    ).columns[0].values() -%}
     {%- call statement('main') -%}
-      ALTER TABLE {{ target }} ATTACH PARTITION tuple() FROM {{ side }}
+      ALTER TABLE {{ target }}
+      {%- for year in years %} ATTACH PARTITION ID '{{ year }}' FROM {{ side }}{{ ',' if not loop.last }}{% endfor %}
     {%- endcall -%}
     {%- do adapter.drop_relation(side) -%}
   {%- else -%}
@@ -69,6 +75,7 @@ CREATE TABLE IF NOT EXISTS {{ relation }} (
     {%- endfor %}
 )
 ENGINE = MergeTree
+PARTITION BY toYear(session)
 ORDER BY ({{ config.require('order_by') | join(', ') }})
 {%- endmacro %}
 
@@ -193,8 +200,13 @@ LEFT JOIN (
         arrayFilter(c -> NOT has(found, c), [
             {%- for column in expected %}'{{ column }}'{{ ', ' if not loop.last }}{% endfor -%}
         ]) AS lacking
-    FROM {{ lake_function(keys, 'ParquetMetadata') }}
-    WHERE {{ chosen }}
+    FROM (
+        -- Gathered first: the engine gives a block per object, and a block costs more than its row.
+        SELECT _path, any(num_rows) AS num_rows, any(columns) AS columns
+        FROM {{ lake_function(keys, 'ParquetMetadata') }}
+        WHERE {{ chosen }}
+        GROUP BY _path
+    )
 ) AS f ON w.object_path = f.object_path
 WHERE f.footer_rows != w.object_rows OR notEmpty(f.lacking)
 ORDER BY object_path
