@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Path_ = tuple[str | int, ...]
 
+_KINDS = {"tag:yaml.org,2002:timestamp": "date"}
+_UNREADABLE = (ValueError, KeyError, IndexError, AttributeError, OverflowError)
+"""What PyYAML stumbles over when a value only looks like one, such as 2003-02-30."""
+
 
 class ConfigFileError(PlatformError):
     """A YAML file is missing or wrong; the message names the file, the line and the field."""
@@ -43,10 +47,10 @@ def load_model(path: Path, model: type[ModelT]) -> ModelT:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         value = _plain(node, (), lines, path) if node is not None else {}
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f" line {mark.line + 1}" if mark else ""
-        raise ConfigFileError(f"{path.name}{where}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigFileError(f"{path.name}{_invalid(error, text)}") from None
+    except RecursionError:
+        raise ConfigFileError(f"{path.name}: lists and mappings nested too deeply") from None
     if not isinstance(value, dict):
         raise ConfigFileError(f"{path.name} line 1: expected `name: value` lines at the top level")
     try:
@@ -58,9 +62,34 @@ def load_model(path: Path, model: type[ModelT]) -> ModelT:
         raise ConfigFileError("; ".join(problems)) from None
 
 
-def _plain(node: yaml.Node, place: Path_, lines: dict[Path_, int], path: Path) -> Any:
-    """The node as plain Python, noting the line of every key and item in `lines`."""
+def _invalid(error: yaml.YAMLError, text: str) -> str:
+    """Where the text is no YAML, and why."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        where = f" line {mark.line + 1}" if mark else ""
+        return f"{where}: not valid YAML: {error.problem}"
+    assert isinstance(error, yaml.reader.ReaderError)  # PyYAML has no third kind
+    line = text.count("\n", 0, error.position) + 1
+    return f" line {line}: not valid YAML: {error.reason} ({error.character!r})"
+
+
+def _plain(
+    node: yaml.Node,
+    place: Path_,
+    lines: dict[Path_, int],
+    path: Path,
+    around: tuple[yaml.Node, ...] = (),
+) -> Any:
+    """The node as plain Python, noting the line of every key and item in `lines`.
+
+    `around` are the nodes it stands in.
+    """
     lines.setdefault(place, node.start_mark.line + 1)
+    if node in around:
+        raise ConfigFileError(
+            f"{path.name} line {lines[place]}, {_dotted(place)}: an alias of what it stands in: "
+            "write the value itself"
+        )
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}
         for key, value in node.value:
@@ -71,11 +100,21 @@ def _plain(node: yaml.Node, place: Path_, lines: dict[Path_, int], path: Path) -
                     f"(first on line {lines[(*place, name)]}): keep one"
                 )
             lines[(*place, name)] = line
-            result[name] = _plain(value, (*place, name), lines, path)
+            result[name] = _plain(value, (*place, name), lines, path, (*around, node))
         return result
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*place, i), lines, path) for i, item in enumerate(node.value)]
-    return yaml.SafeLoader("").construct_object(node, deep=True)
+        return [
+            _plain(item, (*place, i), lines, path, (*around, node))
+            for i, item in enumerate(node.value)
+        ]
+    try:
+        return yaml.SafeLoader("").construct_object(node, deep=True)
+    except _UNREADABLE as error:
+        kind = _KINDS.get(node.tag, node.tag)
+        raise ConfigFileError(
+            f"{path.name} line {lines[place]}, {_dotted(place) or 'the file'}: "
+            f"{node.value!r} is no {kind} ({error})"
+        ) from None
 
 
 def _explain(

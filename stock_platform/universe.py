@@ -188,6 +188,11 @@ class _FullEntry(InstrumentEntry):
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
     first_session: date
 
+    @model_validator(mode="after")
+    def _as_providers_take_it(self) -> Self:
+        universe_checks.check_providers(self)
+        return self
+
 
 class _UniverseFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from stock_platform.sources import names
+from stock_platform.sources import names, symbols
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -104,7 +104,7 @@ def check_rows(symbols: Symbols) -> Symbols:
 
 
 def holdings(entries: Sequence[InstrumentEntry], source: str) -> list[Holding]:
-    """Every symbol of `source` that entries hold, ordered by symbol and time.
+    """Every symbol of `source` that entries hold, ordered by symbol, in whatever case, and time.
 
     A validity row counts only within its entry's own first and last session.
     """
@@ -120,12 +120,24 @@ def holdings(entries: Sequence[InstrumentEntry], source: str) -> list[Holding]:
                 found.append(Holding(row.symbol, number, where, first, last))
         if not given and source in ("", BY_SYMBOL):
             found.append(Holding(entry.symbol, number, ("symbol",), start, end))
-    return sorted(found, key=lambda h: (h.symbol, h.first, h.last))
+    return sorted(found, key=lambda h: (h.symbol.casefold(), h.first, h.last))
+
+
+def check_providers(entry: InstrumentEntry) -> None:
+    """Refuse an entry that a provider in its `symbols` can't be asked for.
+
+    Raises:
+        ValidationError: at the field.
+    """
+    fault = next(symbols.faults(entry), None)
+    if fault is not None:
+        raise _fault(*fault)
 
 
 def check_unique(entries: Sequence[InstrumentEntry]) -> None:
     """Refuse two entries with one instrument_id, or with one symbol at the same time.
 
+    Two that differ only in case are one: for providers that read either alike they are.
     A recycled ticker may be two instruments' one after the other: both as `symbol`, where their
     own sessions must not overlap, and among the `symbols` of a source.
 
@@ -134,25 +146,35 @@ def check_unique(entries: Sequence[InstrumentEntry]) -> None:
     """
     seen: dict[str, int] = {}
     for number, entry in enumerate(entries):
-        if entry.instrument_id is not None and entry.instrument_id in seen:
-            both = f"{seen[entry.instrument_id]} and {number}"
+        if entry.instrument_id is None:
+            continue
+        earlier = seen.setdefault(entry.instrument_id.casefold(), number)
+        if earlier != number:
             raise _fault(
                 (number, "instrument_id"),
-                f"instrument_id {entry.instrument_id!r} stands in entries {both}: keep one",
+                f"instrument_id {entry.instrument_id!r} stands in entries {earlier} and {number}"
+                f"{_but_for_case(entry.instrument_id, entries[earlier].instrument_id)}: keep one",
             )
-        if entry.instrument_id is not None:
-            seen[entry.instrument_id] = number
     for source in ("", BY_SYMBOL, *asked()):  # "": what pages show
-        for earlier, later in pairwise(holdings(entries, source)):
-            if earlier.symbol == later.symbol and earlier.last >= later.first:
+        for before, after in pairwise(holdings(entries, source)):
+            if _same(before, after) and before.last >= after.first:
                 of = f" of source {source}" if source else ""
-                one, other = sorted((earlier, later), key=lambda h: h.number)
+                one, other = sorted((before, after), key=lambda h: h.number)
                 raise _fault(
                     (other.number, *other.place),
                     f"symbol {other.symbol!r}{of} stands in entries {one.number} and "
-                    f"{other.number} at the same time: keep one, or give the earlier instrument "
-                    "a last_session before the first_session of the later",
+                    f"{other.number}{_but_for_case(other.symbol, one.symbol)} at the same time: "
+                    "keep one, or give the earlier instrument a last_session before the "
+                    "first_session of the later",
                 )
+
+
+def _same(one: Holding, other: Holding) -> bool:
+    return one.symbol.casefold() == other.symbol.casefold()
+
+
+def _but_for_case(one: str, other: str | None) -> str:
+    return "" if one == other else f" (there as {other!r})"
 
 
 def recycled(entries: Sequence[InstrumentEntry]) -> list[frozenset[str]]:
@@ -162,7 +184,7 @@ def recycled(entries: Sequence[InstrumentEntry]) -> list[frozenset[str]]:
         held = holdings(entries, source)
         last = {h.number: h for h in sorted(held, key=lambda h: h.first)}
         for earlier, later in pairwise(held):
-            handed_on = earlier.symbol == later.symbol and earlier.number != later.number
+            handed_on = _same(earlier, later) and earlier.number != later.number
             if handed_on and last[earlier.number] is earlier:
                 found[earlier.number].add(source)
     return [frozenset(sources) for sources in found]

@@ -63,7 +63,8 @@ def register(app: typer.Typer) -> None:
             raise PlatformError(
                 "the lake is not what its recorded responses give: rows were changed, lost or added"
                 " outside a recorded load, a recorded response was changed, or this version reads"
-                " one otherwise; the rows above name them (--into DIRECTORY keeps the rebuilt lake)"
+                " one otherwise, or what an interrupted load was told was never asked for again;"
+                " the rows above name them (--into DIRECTORY keeps the rebuilt lake)"
             )
 
 
@@ -168,6 +169,11 @@ def _lines(done: "Replayed", found: "dict[str, Compared]") -> Iterator[str]:
             yield (
                 f"    {one.interrupted:,} rows were told to a load that was interrupted, and never "
                 "written: no later load was told the same"
+            )
+        if one.lost:
+            yield (
+                f"    {one.lost:,} rows were told to a load that was interrupted, and no later load"
+                " asked again: load these days once more, the first: " + _row(one.examples["lost"])
             )
     for begun, why in done.refused.items():
         yield f"  the load of {_when(begun)} was interrupted, and fails now too: {why}"

@@ -13,14 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from stock_platform.lake.coverage import PRICED
 from stock_platform.lake.difference import TOLERANCE
-from stock_platform.lake.schema import DATASETS, UTC_MICROSECONDS, Dataset
+from stock_platform.lake.schema import (
+    CORPORATE_ACTIONS,
+    COVERAGE,
+    DATASETS,
+    UTC_MICROSECONDS,
+    Dataset,
+)
 
 if TYPE_CHECKING:
     from stock_platform.lake.lake import Lake
 
 WORDING = ("detail",)
 """Sentences for people: a later release may word them otherwise."""
+
+_SESSION = ("instrument_id", "session")
 
 
 @dataclass
@@ -32,10 +41,13 @@ class Compared:
         only_in_lake, only_in_replay: what is left over.
         known_earlier: the same values in both, but the replay knows them earlier: a load was
             interrupted, and what it had been told was written by a later one.
-        interrupted: told to a load that was interrupted, and never written.
+        interrupted: told to a load that was interrupted, and never written: a later load was told
+            otherwise, or none has run since.
+        lost: told to a load that was interrupted and never written, although later loads ended and
+            none of them was told anything of the session (or action).
         unrecorded: how many of `only_in_lake` are of loads without recorded responses.
-        examples: the first row of `only_in_lake`, `only_in_replay` and `known_earlier`, by these
-            names; of the last the lake's.
+        examples: the first row of `only_in_lake`, `only_in_replay`, `lost` and `known_earlier`, by
+            these names; of the last the lake's.
     """
 
     equal: int = 0
@@ -43,13 +55,14 @@ class Compared:
     only_in_replay: int = 0
     known_earlier: int = 0
     interrupted: int = 0
+    lost: int = 0
     unrecorded: int = 0
     examples: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def same(self) -> bool:
-        """No row is left over on either side."""
-        return not (self.only_in_lake or self.only_in_replay)
+        """No row is left over on either side, and none was lost."""
+        return not (self.only_in_lake or self.only_in_replay or self.lost)
 
 
 def compare(
@@ -75,6 +88,7 @@ def compare(
         By dataset, those of which at least one lake holds rows.
     """
     found = {}
+    ended = max(recorded - interrupted, default=None)
     for shape in DATASETS.values():
         days = pl.concat([_sessions(one, shape, source) for one in (lake, replayed)])
         if days.is_empty():
@@ -88,7 +102,12 @@ def compare(
             ours, theirs = (
                 _rows(one, shape, source, days_of_year, until) for one in (lake, replayed)
             )
-            _add(result, shape, ours, theirs, recorded=recorded, interrupted=interrupted)
+            never = _add(result, shape, ours, theirs, recorded=recorded, interrupted=interrupted)
+            if never.height:
+                told = _told(lake, shape, source, days_of_year, until)
+                lost = _lost(shape, never, told, ended)
+                _count(result, "lost", lost)
+                result.interrupted += never.height - lost.height
     return found
 
 
@@ -103,6 +122,51 @@ def _rows(
     return rows.filter(pl.col("known_at") <= until).drop(WORDING, strict=False)
 
 
+def _told(
+    lake: Lake, shape: Dataset, source: str, days: tuple[date, date], until: datetime
+) -> pl.DataFrame:
+    """What the lake was told of sessions: session and known_at, with what else tells them apart.
+
+    A bar and a reason answer for each other; an action only for itself, a quarantined row too.
+    """
+    shapes = [shape] if shape == CORPORATE_ACTIONS else [*PRICED, COVERAGE]
+    return pl.concat(
+        [
+            _rows(lake, one, source, days, until).select(
+                *_SESSION, _part(one).alias("part"), "known_at"
+            )
+            for one in shapes
+        ]
+    )
+
+
+def _part(shape: Dataset) -> pl.Expr:
+    """What tells the rows of a session apart."""
+    names = {CORPORATE_ACTIONS.name: "action", COVERAGE.name: "row_ref"}
+    return pl.col(names[shape.name]) if shape.name in names else pl.lit("")
+
+
+def _lost(
+    shape: Dataset, never: pl.DataFrame, told: pl.DataFrame, ended: datetime | None
+) -> pl.DataFrame:
+    """Rows that an interrupted load was told, and the lake nothing in their place since.
+
+    A quarantined row is none of them: a later answer may do without it.
+    """
+    rows = never.with_columns(_part(shape).alias("part"))
+    if shape == COVERAGE:
+        rows = rows.filter(pl.col("part") == "")
+    if ended is None:
+        return rows.head(0).drop("part")
+    last = told.group_by(*_SESSION, "part").agg(pl.col("known_at").max().alias("last"))
+    return (
+        rows.filter(pl.col("known_at") < ended)
+        .join(last, on=[*_SESSION, "part"], how="left")
+        .filter(pl.col("last").is_null() | (pl.col("last") < pl.col("known_at")))
+        .drop("part", "last")
+    )
+
+
 def _add(
     result: Compared,
     shape: Dataset,
@@ -111,8 +175,12 @@ def _add(
     *,
     recorded: AbstractSet[datetime],
     interrupted: AbstractSet[datetime],
-) -> None:
-    """Count the rows of some sessions."""
+) -> pl.DataFrame:
+    """Count the rows of some sessions.
+
+    Returns:
+        Those that an interrupted load was told and nobody wrote.
+    """
     left = ours.join(theirs, on=ours.columns, how="anti", maintain_order="left")
     right = theirs.join(ours, on=ours.columns, how="anti", maintain_order="left")
     result.equal += ours.height - left.height
@@ -124,12 +192,14 @@ def _add(
         _count(result, "known_earlier", earlier)
         left = left.join(earlier, on=key, how="anti", maintain_order="left")
         right = right.join(told, on=key, how="anti", maintain_order="left")
-        overtaken = right.join(half, on=key, how="semi")
-        result.interrupted += overtaken.height
-        right = right.join(overtaken, on=key, how="anti", maintain_order="left")
+        never = right.join(half, on=key, how="semi", maintain_order="left")
+        right = right.join(never, on=key, how="anti", maintain_order="left")
+    else:
+        never = right.head(0)
     _count(result, "only_in_lake", left)
     _count(result, "only_in_replay", right)
     result.unrecorded += left.filter(~pl.col("known_at").is_in(_moments(recorded))).height
+    return never
 
 
 def _known_earlier(

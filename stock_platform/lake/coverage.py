@@ -23,13 +23,16 @@ NEWEST_SESSIONS = 10
 """An outage of one evening is looked for in so many of the newest sessions, one by one: among years
 of history it would vanish."""
 
+LEAST_INSTRUMENTS = 3
+"""With so many or more on a calendar, what most of them lack is told from a gap of one's own."""
+
 PRICED = tuple(
     dataset for dataset in DATASETS.values() if dataset not in (CORPORATE_ACTIONS, COVERAGE)
 )
 """The datasets whose rows are what a session is expected to bring."""
 
 OUTAGE = "reason = 'rate_limited' OR (reason = 'provider_missing' AND field = 'response')"
-"""The provider gave no usable answer, as opposed to one that lacks the bar."""
+"""The provider gave no usable answer, or the end of one, as opposed to one that lacks the bar."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,9 @@ class Outage:
     examples: list[str]
 
 
-def states(lake: Lake, settings: Settings, source: str, expected: pl.DataFrame) -> pl.DataFrame:
+def states(
+    lake: Lake, settings: Settings, source: str, expected: pl.DataFrame, *, live: bool = True
+) -> pl.DataFrame:
     """The state of every expected (instrument, session) that a load of `source` has spoken of.
 
     A session counts as spoken of when a row of the source has it, for any instrument of the same
@@ -59,6 +64,7 @@ def states(lake: Lake, settings: Settings, source: str, expected: pl.DataFrame) 
         settings: of the same lake.
         source: whose rows count.
         expected: instrument_id, symbol, calendar, session, open_at, ... of `sources.base.expected`.
+        live: the source asks a provider, who may answer with what he had days ago.
 
     Returns:
         The columns of `expected` plus state (`final`, a reason of `coverage`, or `unexplained`),
@@ -107,7 +113,40 @@ def states(lake: Lake, settings: Settings, source: str, expected: pl.DataFrame) 
         connection.register("expected", expected.to_arrow())
         connection.execute("CREATE TEMP TABLE chosen AS SELECT ? AS source", [source])
         answer = connection.execute(sql).pl()
-    return answer.with_columns(pl.col("session").cast(pl.Date))
+    found = answer.with_columns(pl.col("session").cast(pl.Date))
+    return with_stale(found) if live else found
+
+
+def with_stale(found: pl.DataFrame) -> pl.DataFrame:
+    """Count as an outage what most instruments of a calendar lack together.
+
+    These are the sessions after the last one of which most have a final bar, and any two or more in
+    a row. A single one with bars after it is a day on which the exchange was closed against its
+    calendar; that is `calendars_check`'s.
+    """
+    due = found.filter(pl.col("state") != "not_yet_final")
+    lacking = pl.col("state") == "provider_missing"
+    days = (
+        due.group_by("calendar", "session")
+        .agg(lacking.sum().alias("lacking"), pl.len().alias("listed"))
+        .filter(pl.col("listed") >= LEAST_INSTRUMENTS)
+        .sort("calendar", "session")
+        .with_columns((pl.col("lacking") * 2 > pl.col("listed")).alias("most"))
+        .with_columns(pl.col("most").rle_id().over("calendar").alias("run"))
+        .with_columns(
+            pl.len().over("calendar", "run").alias("in_a_row"),
+            (pl.col("run") == pl.col("run").max()).over("calendar").alias("newest"),
+        )
+        .filter("most", (pl.col("in_a_row") > 1) | pl.col("newest"))
+        .select("calendar", "session", stale=pl.lit(True))
+    )
+    stale = pl.col("stale").fill_null(False) & lacking
+    joined = found.join(days, on=["calendar", "session"], how="left", maintain_order="left")
+    told = pl.col("detail") + " (nor for most others: its answers are stale)"
+    return joined.with_columns(
+        pl.col("is_outage") | stale,
+        pl.when(stale & ~pl.col("is_outage")).then(told).otherwise("detail").alias("detail"),
+    ).drop("stale")
 
 
 def _now(dataset: str, key: tuple[str, ...]) -> str:

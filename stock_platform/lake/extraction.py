@@ -2,6 +2,7 @@
 
 dlt extracts, enforces the contract and hands over Parquet files; it keeps no state that matters, so
 every run starts from a clean working directory and a killed one leaves nothing to resume wrongly.
+The lake's part, `receive`, is not run by dlt: the order of the datasets is ours to say.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ import polars as pl
 
 from stock_platform.errors import PlatformError
 from stock_platform.lake import frozen
-from stock_platform.lake.schema import DATASETS
+from stock_platform.lake.schema import DATASETS, WRITTEN_IN_ORDER
 
 if TYPE_CHECKING:
     from dlt.common.data_types import TDataType
     from dlt.common.schema.exceptions import DataValidationError
     from dlt.common.schema.typing import TTableSchema
+    from dlt.pipeline.pipeline import Pipeline
 
 _ENVIRONMENT = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "CRITICAL",  # its errors are raised too, and shown once, by us
     "DATA_WRITER__FILE_MAX_ITEMS": str(10**12),  # a day must not span two files
-    "LOAD__WORKERS": "1",  # jobs run in the calling thread, one after the other
     "RESTORE_FROM_DESTINATION": "false",  # no state: nothing is kept, and its job costs a second
 }
 _TYPES: dict[pl.DataType, TDataType] = {
@@ -48,7 +49,8 @@ class ExtractionError(PlatformError):
 def run(
     name: str, build: Callable[[], Any], directory: Path, receive: Callable[[str, str], None]
 ) -> None:
-    """Extract the dlt source that `build` makes; call `receive(dataset, parquet_file)` per file.
+    """Extract the dlt source that `build` makes; call `receive(dataset, parquet_file)` per file,
+    in the order of `WRITTEN_IN_ORDER`, when all has been extracted.
 
     `name` is the pipeline's, `directory/name` its working directory: one run at a time.
 
@@ -66,24 +68,17 @@ def _run(name: str, source: Any, directory: Path, receive: Callable[[str, str], 
     import dlt
     from dlt.pipeline.exceptions import PipelineStepFailed
 
-    failures: list[Exception] = []
-
-    # A table of 100,000 rows is one file and one call: what dlt runs in parallel is not ours.
+    # Only for what it says of the files. dlt's own load step has no order of its own, which
+    # differs from run to run, and it would retry an error and then keep only its text.
     @dlt.destination(
         name="lake",
         batch_size=0,
         loader_file_format="parquet",
         naming_convention="direct",
         skip_dlt_columns_and_tables=True,
-        max_parallel_load_jobs=1,
     )
     def lake(file: Any, table: TTableSchema, /) -> None:
-        # dlt would retry an error and then keep only its text: hold it back until dlt is done.
-        if not failures:
-            try:
-                receive(str(table["name"]), file)
-            except Exception as error:  # noqa: BLE001 - raised below
-                failures.append(error)
+        raise NotImplementedError
 
     shutil.rmtree(directory / name, ignore_errors=True)
     _pin(source)
@@ -91,13 +86,30 @@ def _run(name: str, source: Any, directory: Path, receive: Callable[[str, str], 
         name, pipelines_dir=str(directory), destination=lake, dataset_name="lake"
     )
     try:
-        pipeline.run(source)
+        pipeline.extract(source)
+        pipeline.normalize()
+        files = _files(pipeline)
     except PipelineStepFailed as error:
         raise _told(name, error) from error
     finally:
         pipeline.deactivate()
-    if failures:
-        raise failures[0]
+    for dataset in sorted(files, key=_place):
+        for file in files[dataset]:
+            receive(dataset, file)
+
+
+def _files(pipeline: Pipeline) -> dict[str, list[str]]:
+    """The Parquet files of every table."""
+    found: dict[str, list[str]] = {}
+    for package in pipeline.list_normalized_load_packages():
+        for job in pipeline.get_load_package_info(package).jobs["new_jobs"]:
+            found.setdefault(job.job_file_info.table_name, []).append(job.file_path)
+    return {table: sorted(paths) for table, paths in found.items() if not table.startswith("_dlt")}
+
+
+def _place(dataset: str) -> int:
+    """Where a dataset stands in `WRITTEN_IN_ORDER`; what is none comes first, to be refused."""
+    return WRITTEN_IN_ORDER.index(dataset) if dataset in WRITTEN_IN_ORDER else -1
 
 
 def _pin(source: Any) -> None:

@@ -91,7 +91,11 @@ CORPORATE_ACTIONS = _dataset(
     measured=("value",),
 )
 """`action` split (`value`: new shares per old), dividend or capital_gain (`value`: per share as
-traded, in `currency`); `session` is the ex-date."""
+traded, in `currency`); `session` is the ex-date. One that was withdrawn is a later version that
+changes nothing: a split of 1, a payment of 0."""
+
+NO_EFFECT = {"split": 1.0, "dividend": 0.0, "capital_gain": 0.0}
+"""The `value` of an action that was withdrawn."""
 
 METAL_PRICES = _dataset(
     "metal_prices",
@@ -123,6 +127,18 @@ DATASETS: dict[str, Dataset] = {
     dataset.name: dataset
     for dataset in (EQUITY_PRICES, CORPORATE_ACTIONS, METAL_PRICES, FX_RATES, COVERAGE)
 }
+
+WRITTEN_IN_ORDER = ("corporate_actions", "coverage", "equity_prices", "metal_prices", "fx_rates")
+"""The datasets as a load writes and registers them, one after the other: prices last.
+
+A final price says that its session is done with, so nobody asks about it again. Whatever was told
+together with it has to lie in the lake before; then a load that is killed anywhere leaves out only
+what the next one still asks for."""
+
+
+def withdrawn() -> pl.Expr:
+    """Whether a row of `corporate_actions` says that there is no such action any more."""
+    return pl.col("value") == pl.col("action").replace_strict(NO_EFFECT, default=None)
 
 
 def dataset(name: str) -> Dataset:

@@ -33,6 +33,9 @@ say it."""
 LARGEST_DIVIDEND = 0.05
 """A dividend paid on the very day of a split is at most this share of the price."""
 
+CLEARLY = 0.5
+"""A step over a split tells its basis when it is off by less than this share of the other's."""
+
 NOISE_FLOOR = 1e-9
 NOISE_CEILING = 1e-4
 """A step of the adjustment factor counts when it is above ten times the median step, and never
@@ -270,9 +273,10 @@ def check_basis(bars: pl.DataFrame, splits: pl.DataFrame, basis: str) -> None:
 
 
 def contradictions(bars: pl.DataFrame, splits: pl.DataFrame, basis: str) -> pl.DataFrame:
-    """The large splits over which the closes are not on the basis that `bars` are said to be on.
+    """The large splits over which the closes are clearly not on the basis `bars` are said to be on.
 
-    Over an ex-date with ratio s a traded close steps by about 1/s, an adjusted one by about 1.
+    Over an ex-date with ratio s a traded close steps by about 1/s, an adjusted one by about 1. A
+    share may move much on such a day, so the step has to be nearer to the other basis by far.
 
     Args:
         bars: instrument_id, session, close; sorted.
@@ -292,5 +296,7 @@ def contradictions(bars: pl.DataFrame, splits: pl.DataFrame, basis: str) -> pl.D
         .drop_nulls("before")
     )
     fall = (pl.col("before") / pl.col("close")).log()
-    like_traded = (fall - pl.col("value").log()).abs() < fall.abs()
-    return seen.filter(~like_traded if basis == "traded" else like_traded).sort(KEY)
+    off = {"traded": (fall - pl.col("value").log()).abs(), "split_adjusted": fall.abs()}
+    said = off.pop("traded" if basis == "traded" else "split_adjusted")
+    (other,) = off.values()
+    return seen.filter(other < CLEARLY * said).sort(KEY)

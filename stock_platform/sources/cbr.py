@@ -16,12 +16,12 @@ import polars as pl
 
 from stock_platform import calendars, universe
 from stock_platform.lake import schema
-from stock_platform.sources import base, cbr_client, cbr_plan, cbr_rows
+from stock_platform.sources import base, cbr_client, cbr_plan, cbr_rows, cbr_size
 from stock_platform.sources.base import Extract
 from stock_platform.sources.cbr_client import CbrClient, Client
 from stock_platform.sources.cbr_plan import CALENDAR, DAILY, DATASETS, KEY, NAME, Ask, Known
+from stock_platform.sources.cbr_quotes import Flaw, Quotes
 from stock_platform.sources.cbr_rows import Answer
-from stock_platform.sources.cbr_xml import Quotes
 from stock_platform.sources.fetching import Gate
 from stock_platform.sources.responses import Journal
 from stock_platform.universe import Instrument
@@ -45,9 +45,6 @@ class CbrSource(base.Source):
         recorded: in a replay, the requests there are answers to: these are asked and no others,
             whatever the plan would be. None: no replay.
         now: the present moment, UTC.
-
-    Raises:
-        SourceError: an instrument is none that the bank quotes.
     """
 
     name = NAME
@@ -68,7 +65,6 @@ class CbrSource(base.Source):
         recorded: Sequence[str] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        cbr_plan.check(instruments)
         self._instruments = instruments
         self._client = client
         self._refetch = refetch_sessions
@@ -80,6 +76,7 @@ class CbrSource(base.Source):
         self._recorded = None if recorded is None else cbr_plan.recorded(recorded, instruments)
         self._now = now
         self._unforeseen: list[date] = []
+        self._refused: list[Flaw] = []
 
     @classmethod
     def from_settings(cls, settings: Settings) -> CbrSource:
@@ -93,7 +90,7 @@ class CbrSource(base.Source):
         from stock_platform.lake import Lake
 
         lake = Lake.open(settings)
-        journal = Journal(settings.home / "responses" / NAME)
+        journal = Journal(settings.home / "responses" / NAME, settings.cbr_url)
         gate = Gate("the Central Bank of Russia", per_minute=cbr_client.REQUESTS_PER_MINUTE)
         return cls(
             universe.for_source(settings.universe, NAME),
@@ -130,15 +127,20 @@ class CbrSource(base.Source):
         return f"{self._client.url} answers; {len(self._instruments)} instruments"
 
     def notes(self) -> list[str]:
-        """Where the bank's own days differ from its calendar here."""
-        days = self._unforeseen
-        if not days:
-            return []
-        note = (
-            f"the bank published for {len(days)} days that calendar {CALENDAR} lacks, the last "
-            f"{days[-1]}: they are kept; a newer `holidays` package may know them"
-        )
-        return [note]
+        """Where the bank's own days differ from its calendar here, and what it can't mean."""
+        days, notes = self._unforeseen, []
+        if days:
+            notes.append(
+                f"the bank published for {len(days)} days that calendar {CALENDAR} lacks, the last "
+                f"{days[-1]}: they are kept; a newer `holidays` package may know them"
+            )
+        if self._refused:
+            last = self._refused[-1]
+            notes.append(
+                f"{len(self._refused)} quotations of an unbelievable size are refused, the last "
+                f"of code {last.code} for {last.session}: {last.detail}"
+            )
+        return notes
 
     def extract(self, first: date, last: date, known_at: datetime) -> Extract:
         """Quotations, and reasons for those missing, of the sessions from `first` to `last`.
@@ -162,8 +164,8 @@ class CbrSource(base.Source):
             pending = cbr_plan.within(pending, self._recorded)
         if self._known is not None:
             held = cbr_plan.held_days(pending, self._known)
-        answers = self._ask(pending, today)
         codes = cbr_plan.codes(self._instruments, start, last)
+        answers = self._believable(self._ask(pending, today))
         self._unforeseen = cbr_rows.unforeseen(answers)
         tables = {
             dataset: cbr_rows.quotations(dataset, answers, codes, known_at)
@@ -204,6 +206,12 @@ class CbrSource(base.Source):
             answers.append(self._client.answer(ask, char_codes))
             if self.progress:
                 self.progress("answers", done, len(asks))
+        return answers
+
+    def _believable(self, answers: list[Answer]) -> list[Answer]:
+        """The answers without what can't be true, which is in their flaws then."""
+        codes = cbr_plan.codes(self._instruments, date.min, date.max)
+        answers, self._refused = cbr_size.refuse(answers, codes, self._known)
         return answers
 
     def _news(self, coverage: pl.DataFrame) -> pl.DataFrame:

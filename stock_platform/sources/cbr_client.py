@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
-from stock_platform.sources import cbr_xml, fetching, http_get
+from stock_platform.sources import cbr_xml, clock, fetching, http_get
 from stock_platform.sources.base import SourceError
 from stock_platform.sources.cbr_plan import DAILY, METALL, Ask
+from stock_platform.sources.cbr_quotes import Quotes
 from stock_platform.sources.cbr_rows import Answer
-from stock_platform.sources.cbr_xml import Quotes
 from stock_platform.sources.fetching import FetchError, Gate
 from stock_platform.sources.responses import Journal, Response, no_answer, unanswered
 
@@ -101,7 +101,7 @@ class CbrClient:
                 " https://www.cbr.ru"
             ) from None
         moment = self._now()
-        said_at = fetching.parse_http_date(got.headers.get("Date"))
+        said_at = clock.server_date(got.headers)
         return Response(
             ask.request, ask.first, url, got.status_code, moment, got.content, server_date=said_at
         )

@@ -15,12 +15,11 @@ import polars as pl
 
 from stock_platform.lake.schema import FINAL
 from stock_platform.sources import base
-from stock_platform.sources.base import SourceError
-from stock_platform.sources.cbr_xml import METALS
+from stock_platform.sources.symbols import CBR_CALENDAR
 from stock_platform.universe import Instrument
 
 NAME = "cbr"
-CALENDAR = "CBR"
+CALENDAR = CBR_CALENDAR
 DATASETS = {"metal": "metal_prices", "fx": "fx_rates"}
 """Asset class -> dataset. The bank publishes all of a dataset's quotations of a day together."""
 
@@ -68,31 +67,6 @@ class Ask:
         if self.endpoint == DYNAMIC:
             days["VAL_NM_RQ"] = self.codes[0]
         return f"/scripts/{self.endpoint}?{urlencode(days, safe='/')}"
-
-
-def check(instruments: list[Instrument]) -> None:
-    """Refuse an instrument that the bank can't be asked for.
-
-    Raises:
-        SourceError: it names the instrument and the field of the universe to mend.
-    """
-    for one in instruments:
-        name = f"{one.instrument_id} in the universe"
-        if one.asset_class not in DATASETS:
-            raise SourceError(
-                f"{name} has asset_class {one.asset_class}: the bank quotes metal and fx only"
-            )
-        if one.calendar != CALENDAR or one.currency != "RUB":
-            raise SourceError(
-                f"{name} has calendar {one.calendar} and currency {one.currency}: the bank quotes "
-                f"in RUB for the days of calendar {CALENDAR}"
-            )
-        for row in one.symbols[NAME]:
-            if one.asset_class == "metal" and row.symbol not in METALS:
-                raise SourceError(
-                    f"{name} has symbols.{NAME} {row.symbol!r}: the bank's metals are "
-                    + ", ".join(f"{code} ({iso})" for code, iso in METALS.items())
-                )
 
 
 def codes(instruments: list[Instrument], first: date, last: date) -> pl.DataFrame:

@@ -16,7 +16,7 @@ import polars as pl
 from stock_platform import calendars
 from stock_platform.sources import base, reasons
 from stock_platform.sources.cbr_plan import CALENDAR, DATASETS, KEY, MARGIN, NAME, Ask, ends
-from stock_platform.sources.cbr_xml import Quotes
+from stock_platform.sources.cbr_quotes import Quotes
 from stock_platform.sources.fetching import FetchError
 
 NO_DAY = date(2000, 1, 3)

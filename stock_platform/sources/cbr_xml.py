@@ -1,95 +1,27 @@
-"""The XML of the Central Bank of Russia: one answer's bytes in, quotes and flaws out.
+"""The XML of the Central Bank of Russia: one answer's bytes in, records out.
 
 What lives here is how the bank writes: windows-1251, decimal commas, nominals, days as DD.MM.YYYY.
-What does not: asking for it (`cbr_client.py`) and which quotes were expected (`cbr_rows.py`).
+What does not: asking for it (`cbr_client.py`) and what a record is worth (`cbr_quotes.py`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from xml.etree import ElementTree as ET
 
+from stock_platform.sources.cbr_quotes import FlawedError, Quotes, Record, Values, sort
 from stock_platform.sources.fetching import FetchError
-
-METALS = {"1": "XAU", "2": "XAG", "3": "XPT", "4": "XPD"}
-"""The bank's code of a metal -> ISO 4217."""
+from stock_platform.sources.symbols import METALS
 
 LONGEST_CLOSURE = timedelta(days=15)
 """An answer for one day whose quotes are older than this is a stale copy, not the bank's answer."""
 
 _NUMBER = re.compile(r"\d{1,15}(,\d{1,15})?(E[+-]?\d{1,2})?\Z", re.ASCII | re.IGNORECASE)
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<script")
-
-
-@dataclass(frozen=True, order=True)
-class Quote:
-    """One quotation.
-
-    Attributes:
-        code: a metal's code such as `1`, or a currency's id such as `R01235`.
-        session: the first day it is valid.
-        values: buy and sell (RUB per gram) of a metal; nominal and rate (RUB per ONE unit) of a
-            currency.
-    """
-
-    code: str
-    session: date
-    values: tuple[float, float]
-
-
-@dataclass(frozen=True, order=True)
-class Flaw:
-    """A record that can't be taken.
-
-    Attributes:
-        code: as the bank wrote it.
-        session: None if the record has no day.
-        row_ref: '' when it stands where the quotation of that day should; else what names it.
-        field: the bank's name of the offending element or attribute; `value`: its text.
-    """
-
-    code: str
-    session: date | None
-    row_ref: str
-    field: str
-    value: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class Quotes:
-    """What one answer says, the same for any order and repetition of its records.
-
-    Attributes:
-        quotes, flaws: sorted.
-        published: days for which the bank published anything, readable or not.
-        duplicates: records left out because another said the same.
-    """
-
-    quotes: tuple[Quote, ...]
-    flaws: tuple[Flaw, ...]
-    published: frozenset[date]
-    duplicates: int
-
-
-class _FlawedError(Exception):
-    """A field of a record is unusable: field, its text, what is wrong."""
-
-    def __init__(self, field: str, value: str, detail: str) -> None:
-        super().__init__(detail)
-        self.field, self.value, self.detail = field, value, detail
-
-
-@dataclass(frozen=True)
-class _Record:
-    code: str
-    day: str
-    code_flaw: tuple[str, str] | None
-    element: ET.Element
 
 
 def metals(body: bytes, first: date, last: date) -> Quotes:
@@ -100,12 +32,13 @@ def metals(body: bytes, first: date, last: date) -> Quotes:
     """
     root = _root(body, "Metall")
     _check_range(root, ("FromDate", "ToDate"), "%Y%m%d", first, last)
-    records = []
-    for element in root.iter("Record"):
+
+    def about(element: ET.Element) -> _About:
         code = element.get("Code", "")
         known = None if code in METALS else ("Code", "no metal has this code: the bank has 1 to 4")
-        records.append(_Record(code, element.get("Date", ""), known, element))
-    return _read(records, ("Buy", "Sell"), _buy_and_sell, first, last)
+        return code, element.get("Date", ""), known
+
+    return sort(_read(root, "Record", ("Buy", "Sell"), about, _buy_and_sell), first, last)
 
 
 def dynamic(body: bytes, currency: str, first: date, last: date) -> Quotes:
@@ -120,12 +53,13 @@ def dynamic(body: bytes, currency: str, first: date, last: date) -> Quotes:
             "malformed", f"the answer is about currency {root.get('ID')!r}, not {currency}"
         )
     _check_range(root, ("DateRange1", "DateRange2"), "%d.%m.%Y", first, last)
-    records = []
-    for element in root.iter("Record"):
+
+    def about(element: ET.Element) -> _About:
         code = element.get("Id", currency).strip()
         known = None if code == currency else ("Id", f"the record is of another id than {currency}")
-        records.append(_Record(code, element.get("Date", ""), known, element))
-    return _read(records, _RATE, _nominal_and_rate, first, last)
+        return code, element.get("Date", ""), known
+
+    return sort(_read(root, "Record", _RATE, about, _nominal_and_rate), first, last)
 
 
 def daily(body: bytes, day: date, char_codes: Mapping[str, str]) -> Quotes:
@@ -145,109 +79,73 @@ def daily(body: bytes, day: date, char_codes: Mapping[str, str]) -> Quotes:
     if of < day:
         return Quotes((), (), frozenset(), 0)
 
-    def values(element: ET.Element) -> tuple[float, float]:
+    def values(element: ET.Element) -> Values:
         wanted, found = char_codes.get(element.get("ID", "")), _text(element, "CharCode")
         if wanted is not None and found != wanted:
-            raise _FlawedError("CharCode", found, f"the id stands for {wanted} in the universe")
+            raise FlawedError("CharCode", found, f"the id stands for {wanted} in the universe")
         return _nominal_and_rate(element)
 
-    records = [_Record(e.get("ID", ""), said, None, e) for e in root.iter("Valute")]
-    return _read(records, ("CharCode", *_RATE), values, day, day)
+    def about(element: ET.Element) -> _About:
+        return element.get("ID", ""), said, None
+
+    return sort(_read(root, "Valute", ("CharCode", *_RATE), about, values), day, day)
 
 
-def rate_of_one(nominal: str, value: str, unit: str) -> tuple[float, float]:
+def rate_of_one(nominal: str, value: str, unit: str) -> Values:
     """Nominal, and RUB per one unit of a currency.
 
     The bank says it twice: as `value` per `nominal` units and as `unit` (VunitRate; old answers
     have none). They have to agree as far as the shorter is written; the longer is taken.
 
     Raises:
-        _FlawedError: a number is unreadable or not positive, or the two disagree.
+        FlawedError: a number is unreadable or not positive, or the two disagree.
     """
     per_nominal, price = _positive("Nominal", nominal), _positive("Value", value)
     if per_nominal != per_nominal.to_integral_value():
-        raise _FlawedError("Nominal", nominal, "a nominal is a whole number of units")
+        raise FlawedError("Nominal", nominal, "a nominal is a whole number of units")
     rate = price / per_nominal
     if unit:
         stated = _positive("VunitRate", unit)
         ours, theirs = _half_of_last_digit(price) / per_nominal, _half_of_last_digit(stated)
         if abs(rate - stated) > max(ours, theirs):
-            raise _FlawedError(
+            raise FlawedError(
                 "VunitRate", unit, f"Value {value} for Nominal {nominal} is {rate:f} per unit"
             )
         rate = stated if theirs < ours else rate
     return float(per_nominal), float(rate)
 
 
+_About = tuple[str, str, tuple[str, str] | None]
+"""Of a record: code, day, and field and fault of a code that can't be meant."""
 _RATE = ("Nominal", "Value", "VunitRate")
 
 
-def _buy_and_sell(element: ET.Element) -> tuple[float, float]:
+def _buy_and_sell(element: ET.Element) -> Values:
     buy, sell = (_positive(name, _text(element, name)) for name in ("Buy", "Sell"))
     return float(buy), float(sell)
 
 
-def _nominal_and_rate(element: ET.Element) -> tuple[float, float]:
+def _nominal_and_rate(element: ET.Element) -> Values:
     nominal, value, unit = (_text(element, name) for name in _RATE)
     return rate_of_one(nominal, value, unit)
 
 
 def _read(
-    records: list[_Record],
+    root: ET.Element,
+    tag: str,
     fields: tuple[str, ...],
-    values: Callable[[ET.Element], tuple[float, float]],
-    first: date,
-    last: date,
-) -> Quotes:
-    """Sort the records into quotes and flaws; of two that contradict each other neither is taken.
-
-    `values` reads the elements `fields` of a record, or raises `_FlawedError`.
-    """
-    said: dict[tuple[str, date], dict[Quote | Flaw, str]] = {}
-    flaws: set[Flaw] = set()
-    published: set[date] = set()
-    for record in records:
-        text = " ".join(_text(record.element, field) for field in fields)
-        ref = f"{record.code}:{record.day}:{text}"
-        session = _day(record.day)
-        if session is None:
-            detail = "the record has no readable day"
-            flaws.add(Flaw(record.code, None, ref, "Date", record.day, detail))
-        elif not first <= session <= last:
-            detail = f"the record lies outside the days asked for, {first} to {last}"
-            flaws.add(Flaw(record.code, session, ref, "Date", record.day, detail))
-        elif record.code_flaw is not None:
-            field, detail = record.code_flaw
-            flaws.add(Flaw(record.code, session, ref, field, record.code, detail))
-        else:
-            published.add(session)
-            of_day, one = said.setdefault((record.code, session), {}), _one(record, session, values)
-            of_day[one] = min(text, of_day.get(one, text))
-    quotes: list[Quote] = []
-    for (code, session), what in said.items():
-        only = next(iter(what))
-        if len(what) > 1:
-            both = " | ".join(sorted(set(what.values())))
-            detail = "the bank's answer holds several records of this day that disagree"
-            flaws.add(Flaw(code, session, "", fields[-1], both, detail))
-        elif isinstance(only, Quote):
-            quotes.append(only)
-        else:
-            flaws.add(only)
-    distinct = sum(len(what) for what in said.values()) + len([f for f in flaws if f.row_ref])
-    order = sorted(flaws, key=lambda f: (f.code, f.session or date.min, f.row_ref))
-    return Quotes(
-        tuple(sorted(quotes)), tuple(order), frozenset(published), len(records) - distinct
-    )
-
-
-def _one(
-    record: _Record, session: date, values: Callable[[ET.Element], tuple[float, float]]
-) -> Quote | Flaw:
-    try:
-        return Quote(record.code, session, values(record.element))
-    except _FlawedError as flaw:
-        return Flaw(record.code, session, "", flaw.field, flaw.value, flaw.detail)
+    about: Callable[[ET.Element], _About],
+    values: Callable[[ET.Element], Values],
+) -> list[Record]:
+    """The elements `tag` as records, `fields` being those within that hold what `values` reads."""
+    records = []
+    for element in root.iter(tag):
+        code, day, code_flaw = about(element)
+        text = " ".join(_text(element, field) for field in fields)
+        records.append(
+            Record(code, day, _day(day), text, fields[-1], code_flaw, partial(values, element))
+        )
+    return records
 
 
 def _root(body: bytes, tag: str) -> ET.Element:
@@ -298,10 +196,10 @@ def _text(element: ET.Element, name: str) -> str:
 
 def _positive(field: str, text: str) -> Decimal:
     if not _NUMBER.match(text):
-        raise _FlawedError(field, text, "no number as the bank writes them, such as 1234,56")
+        raise FlawedError(field, text, "no number as the bank writes them, such as 1234,56")
     number = Decimal(text.replace(",", "."))
     if number <= 0:
-        raise _FlawedError(field, text, "has to be positive")
+        raise FlawedError(field, text, "has to be positive")
     return number
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -41,9 +41,6 @@ KINDS = TRANSIENT | {UNAUTHORIZED, NOT_FOUND, BAD_REQUEST, EMPTY}
 
 DOWN = frozenset({CONNECTION, TIMEOUT, SERVER_ERROR})
 """Failures that say nothing of what was asked: many in a row mean that nobody is there."""
-
-MAX_SKEW = timedelta(minutes=5)
-"""A provider's clock that differs from ours by more makes our `known_at` doubtful."""
 
 _log = logging.getLogger(__name__)
 
@@ -138,7 +135,6 @@ class Gate:
             kinds: _Breaker(CircuitBreaker(fail_max=most, throw_new_error_on_trip=False))
             for kinds, most in ((frozenset({RATE_LIMITED}), trip_after), (DOWN, give_up_after))
         }
-        self._warned_of_clock = False
         self._jitter = full_jitter(multiplier=backoff, max=longest_wait)
         self._retrying = Retrying(
             sleep=sleep,
@@ -180,20 +176,6 @@ class Gate:
                 milliseconds = self._bucket.waiting(item)
             assert isinstance(milliseconds, int)
             self._sleep(max(milliseconds, 1) / 1000)
-
-    def compare_clock(self, server_date: datetime | None, received_at: datetime) -> None:
-        """Warn, once, when our clock and the provider's differ by more than `MAX_SKEW`."""
-        skew = clock_skew(server_date, received_at)
-        if skew is None or abs(skew) <= MAX_SKEW.total_seconds() or self._warned_of_clock:
-            return
-        self._warned_of_clock = True
-        _log.warning(
-            "this computer's clock says %s, that of %s %s: what is fetched now gets a wrong "
-            "known_at; set the clock (for example by NTP) and load again",
-            received_at.isoformat(timespec="seconds"),
-            self.name,
-            server_date,
-        )
 
     def _try(self, ask: Callable[[], T]) -> T:
         self._enter()
@@ -290,8 +272,3 @@ def parse_http_date(header: str | None) -> datetime | None:
     except ValueError:
         return None
     return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-
-
-def clock_skew(server_date: datetime | None, received_at: datetime) -> float | None:
-    """Seconds our clock is ahead of the provider's, None when it sent no date."""
-    return None if server_date is None else (received_at - server_date).total_seconds()

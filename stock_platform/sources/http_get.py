@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from stock_platform.sources import fetching
+from stock_platform.sources import clock, fetching
+from stock_platform.sources.base import SourceError
 from stock_platform.sources.fetching import FetchError
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def get(
 
     Raises:
         FetchError: no answer with status 200 came.
+        SourceError: our clock and the server's differ; an answer of any status tells.
         ValueError: the URL is none.
     """
     import requests
@@ -57,6 +60,9 @@ def get(
         raise  # of many kinds, some of them `RequestException` too: the URL is ours to mend
     except exceptions.RequestException as error:
         raise FetchError(fetching.CONNECTION, f"{url}: {error}") from None
+    skew = clock.clock_skew(clock.server_date(got.headers), now())
+    if problem := clock.clock_problem(skew, f"that of {urlsplit(url).hostname}"):
+        raise SourceError(problem)
     if got.status_code != requests.codes.ok:
         server = fetching.SERVER_ERROR if got.status_code >= 500 else fetching.BAD_REQUEST
         raise FetchError(

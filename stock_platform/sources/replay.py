@@ -20,6 +20,7 @@ from stock_platform.sources import names
 from stock_platform.sources.base import Source, SourceError
 from stock_platform.sources.packed import Packed, packed_keys, read_packed
 from stock_platform.sources.responses import Journal
+from stock_platform.sources.yahoo_settled import Settled
 from stock_platform.universe import Instrument
 
 if TYPE_CHECKING:
@@ -106,12 +107,13 @@ def replay(
     from stock_platform.lake import ingest
 
     done = Replayed(source)
+    settled = Settled()
     for key in keys:
         packed = read_packed(lake.store, key)
         done.interrupted.update(packed.interrupted)
         try:
             ingest.load(
-                _REPLAYABLE[source](packed, settings, into),
+                _REPLAYABLE[source](packed, settings, into, settled),
                 into,
                 packed.first,
                 packed.last,
@@ -143,7 +145,7 @@ def _interrupted_by(lake: Lake, settings: Settings, source: str, key: str) -> li
     return Journal(settings.home / "responses" / source).interrupted()
 
 
-def _yahoo(packed: Packed, settings: Settings, into: Lake) -> Source:
+def _yahoo(packed: Packed, settings: Settings, into: Lake, settled: Settled) -> Source:
     from stock_platform.sources.yahoo import YahooSource
     from stock_platform.sources.yahoo_held import LakeView
 
@@ -152,11 +154,12 @@ def _yahoo(packed: Packed, settings: Settings, into: Lake) -> Source:
         lambda _: _YahooRecording(settings, packed),
         known=LakeView("yahoo", lambda: into),
         refetch=packed.refetch,
+        settled=settled,
         reach=packed.reach,
     )
 
 
-def _cbr(packed: Packed, settings: Settings, into: Lake) -> Source:  # noqa: ARG001 - as the others
+def _cbr(packed: Packed, _: Settings, into: Lake, __: Settled) -> Source:
     from stock_platform.sources.cbr import CbrSource, known_in
     from stock_platform.sources.cbr_client import ReplayClient
 
@@ -169,7 +172,7 @@ def _cbr(packed: Packed, settings: Settings, into: Lake) -> Source:  # noqa: ARG
     )
 
 
-_REPLAYABLE: Mapping[str, Callable[[Packed, Settings, Lake], Source]] = {
+_REPLAYABLE: Mapping[str, Callable[[Packed, Settings, Lake, Settled], Source]] = {
     "cbr": _cbr,
     "yahoo": _yahoo,
 }

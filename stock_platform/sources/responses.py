@@ -88,34 +88,38 @@ class Journal:
 
     Args:
         folder: of one source, `HOME/responses/<source>`; made when the first answer comes.
+        asked_of: whose answers they are, as the settings name it; those of another provider or
+            mirror are not resumed from.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, asked_of: str = "") -> None:
+        self.folder = folder
+        self._asked_of = asked_of
 
     def keep(self, request: str, responses: Sequence[Response]) -> None:
         """Record the answers to a request, in place of earlier ones; whole or not at all."""
         import zstandard
 
         heads = [_head(response) for response in responses]
-        head = json.dumps({"request": request, "responses": heads}).encode() + b"\n"
+        about = {"request": request, "asked_of": self._asked_of, "responses": heads}
+        head = json.dumps(about).encode() + b"\n"
         data = head + b"".join(response.body for response in responses)
         path = self._path(request)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(f".{threading.get_ident()}.tmp")
         scratch.write_bytes(zstandard.ZstdCompressor().compress(data))
         scratch.replace(path)
 
     def kept(self, request: str, reaching_from: date, now: datetime) -> list[Response] | None:
-        """What an interrupted load was told no longer than `KEPT_FOR` ago.
+        """What an interrupted load was told by `asked_of` no longer than `KEPT_FOR` ago.
 
         Args:
             request: as in `keep`.
             reaching_from: the answers have to reach back so far.
             now: the moment of this load.
         """
-        responses = self.read(request)
-        if not responses:
+        asked_of, responses = self._read(request)
+        if not responses or asked_of != self._asked_of:
             return None
         usable = all(
             response.first <= reaching_from
@@ -126,6 +130,9 @@ class Journal:
 
     def read(self, request: str) -> list[Response]:
         """The answers to a request, of whatever age; none when there are none."""
+        return self._read(request)[1]
+
+    def _read(self, request: str) -> tuple[str, list[Response]]:
         import zstandard
 
         path = self._path(request)
@@ -133,12 +140,12 @@ class Journal:
             data = zstandard.ZstdDecompressor().decompress(path.read_bytes())
             first_line, _, bodies = data.partition(b"\n")
             head = json.loads(first_line)
-            return list(_split(head["responses"], bodies))
+            return head["asked_of"], list(_split(head["responses"], bodies))
         except FileNotFoundError:
-            return []
+            return "", []
         except (zstandard.ZstdError, ValueError, KeyError, TypeError) as error:
             _log.warning("%s is damaged and asked for again: %s", path, error)
-            return []
+            return "", []
 
     def pack(
         self,
@@ -199,14 +206,14 @@ class Journal:
                 responses = self.read(request)
                 if not responses:
                     raise SourceError(
-                        f"the answer for {request} is gone from {self._folder}: load again, and "
+                        f"the answer for {request} is gone from {self.folder}: load again, and "
                         "leave that folder alone meanwhile"
                     )
                 rows = [vars(response) for response in responses]
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
         key = paths.packed_responses(source, known_at)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / f"{known_at.astimezone(UTC):{_PACKED}}").touch()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / f"{known_at.astimezone(UTC):{_PACKED}}").touch()
         store.put_new([(key, sink.getvalue().to_pybytes())])
         return key
 
@@ -215,25 +222,25 @@ class Journal:
 
         What they were told is in the lake in part or not at all: a replay has to know that.
         """
-        notes = self._folder.glob("*.packed")
+        notes = self.folder.glob("*.packed")
         return sorted(datetime.strptime(path.name, _PACKED).replace(tzinfo=UTC) for path in notes)
 
     def clear(self) -> None:
         """Forget everything: the lake holds what was made of it."""
         self.forget()
-        for path in self._folder.glob("*.packed"):
+        for path in self.folder.glob("*.packed"):
             path.unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Forget the answers, so that the next load asks for them again."""
-        if self._folder.exists():
-            for path in self._folder.iterdir():
+        if self.folder.exists():
+            for path in self.folder.iterdir():
                 if path.suffix in (".zst", ".tmp"):
                     path.unlink(missing_ok=True)
 
     def _path(self, request: str) -> Path:
         # A digest, for a symbol or a query is not always a file name; the request is inside.
-        return self._folder / (hashlib.sha256(request.encode()).hexdigest()[:32] + ".zst")
+        return self.folder / (hashlib.sha256(request.encode()).hexdigest()[:32] + ".zst")
 
 
 def _packed_schema() -> pa.Schema:

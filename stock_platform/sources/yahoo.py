@@ -8,49 +8,33 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from stock_platform import calendars, universe
-from stock_platform.sources import base, yahoo_plan, yahoo_tables
+from stock_platform.sources import base, yahoo_ask, yahoo_asking, yahoo_tables
 from stock_platform.sources.base import Extract, SourceError
-from stock_platform.sources.fetching import MAX_SKEW
+from stock_platform.sources.clock import clock_problem
+from stock_platform.sources.yahoo_ask import NAME
+from stock_platform.sources.yahoo_asking import Client
 from stock_platform.sources.yahoo_held import LakeView
-from stock_platform.sources.yahoo_plan import NAME, Ask
+from stock_platform.sources.yahoo_plan import Plan
+from stock_platform.sources.yahoo_settled import Settled
 from stock_platform.universe import Instrument
 
 if TYPE_CHECKING:
     from stock_platform.lake.lake import Lake
     from stock_platform.settings import Settings
     from stock_platform.sources.responses import Journal
-    from stock_platform.sources.yahoo_client import Answer
 
 EARLIEST = date(2000, 1, 3)
 """The first session asked for, which is the first daily partition (`partitions.START`)."""
 
-WORKERS = 4
-"""Histories asked for at the same time; the gate paces them."""
-
-WAITING = 2 * WORKERS
-"""Answers asked for ahead of the one being read, at most."""
-
 _log = logging.getLogger(__name__)
-
-
-class Client(Protocol):
-    """Who is asked: `YahooClient`, or `ReplayClient` offline."""
-
-    def history(self, symbol: str, start: date) -> Answer:
-        """All bars and actions from the session `start` to now."""
-
-    def close(self) -> None:
-        """Give up the connections."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +61,7 @@ class YahooSource(base.Source):
         known: what the lake holds; None: nothing.
         refetch: how many of the newest sessions are asked for in every load that reaches them.
         record: where responses are kept; None: nowhere.
+        settled: whose history is accounted for; None: noted beside the record's journal.
         reach: in a replay, by symbol, how far the recorded answer reaches back; nothing beyond is
             asked, whatever the plan would be. None: no replay.
         url: whom `connect` asks, for messages and the fingerprint.
@@ -96,6 +81,7 @@ class YahooSource(base.Source):
         known: LakeView | None = None,
         refetch: int = 10,
         record: Record | None = None,
+        settled: Settled | None = None,
         reach: Mapping[str, date] | None = None,
         url: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -105,6 +91,10 @@ class YahooSource(base.Source):
         self._known = known or LakeView(NAME)
         self._refetch = refetch
         self._record = record
+        self._settled = settled or Settled(
+            record.journal.folder / "settled.json" if record else None
+        )
+        self._accounted: dict[str, str] = {}
         self._reach = reach
         self._url = url
         self._now = now
@@ -120,7 +110,7 @@ class YahooSource(base.Source):
         from stock_platform.lake.lake import Lake
         from stock_platform.sources.responses import Journal
 
-        journal = Journal(settings.home / "responses" / NAME)
+        journal = Journal(settings.home / "responses" / NAME, settings.yahoo_url)
 
         def connect(recorded: bool) -> Client:
             from stock_platform.sources.yahoo_client import YahooClient  # yfinance takes a second
@@ -186,7 +176,7 @@ class YahooSource(base.Source):
             answer = client.history(str(one.asked_as(NAME)), self._now().date() - timedelta(days=7))
         finally:
             client.close()
-        if problem := _clock_problem(answer):
+        if problem := clock_problem(answer.skew, "Yahoo's"):
             raise SourceError(problem)
         if answer.failure is not None:
             raise SourceError(
@@ -203,30 +193,33 @@ class YahooSource(base.Source):
         """Bars, actions and reasons, one instrument after the other, in order of instrument_id.
 
         Besides the sessions from `first` to `last` these are, when the load reaches the newest
-        sessions, the trailing window and what was missed since; see `yahoo_plan.plan`.
+        sessions, the trailing window and what was missed since; see `yahoo_plan.Plan`.
 
         Raises:
             SourceError: our clock and Yahoo's differ, or a symbol of the universe can't be one.
         """
         self._notes = []
         self._known.refresh()
-        asks = yahoo_plan.plan(
+        plan = Plan(
             self._instruments,
-            max(first, EARLIEST),
-            last,
+            (max(first, EARLIEST), last),
             moment=known_at,
             view=self._known,
             refetch=self._refetch,
+            settled=self._settled,
         )
+        asks = plan.asks()
         if self._reach is not None:
-            asks = yahoo_plan.within(asks, self._reach)
+            asks = yahoo_ask.within(asks, self._reach)
         asked = []
+        unsettled = {*plan.unsettled}
+        begins = self._known.begins()
         told = False
         place = {one.instrument_id: n for n, one in enumerate(self._instruments, start=1)}
-        answers = self._answers(asks)
+        answers = yahoo_asking.answers(asks, lambda: self._connect(True))
         for ask, answer in answers:
             if answer is not None:
-                if problem := _clock_problem(answer):
+                if problem := clock_problem(answer.skew, "Yahoo's"):
                     answers.close()  # what is still under way would go into the journal
                     self._forget()  # else a load after the mend resumes from the false moments
                     raise SourceError(problem)
@@ -235,9 +228,17 @@ class YahooSource(base.Source):
             for note in read.notes:
                 self._notes.append(f"{ask.instrument.instrument_id}: {note}")
                 _log.warning(self._notes[-1])
+            if not read.settles:
+                unsettled.discard(ask.instrument.instrument_id)
             told = told or any(table.height for table in read.extract.tables.values())
+            begins = min(filter(None, (begins, _first_told(read.extract))), default=None)
             part = (place[ask.instrument.instrument_id], len(place))
             yield replace(read.extract, part=part)
+        self._accounted = {
+            one.instrument_id: plan.expectation(one, begins)
+            for one in self._instruments
+            if one.instrument_id in unsettled
+        }
         # Reasons may be told without a question, by the universe alone: they are replayed too.
         if self._record and (asked or told):
             self._record.journal.pack(
@@ -252,7 +253,8 @@ class YahooSource(base.Source):
             )
 
     def loaded(self) -> None:
-        """Forget the answers kept for a load that would be killed."""
+        """Forget the answers kept for a load that would be killed, and note who is settled."""
+        self._settled.note(self._accounted)
         if self._record:
             self._record.journal.clear()
 
@@ -260,47 +262,17 @@ class YahooSource(base.Source):
         if self._record:
             self._record.journal.forget()
 
-    def _answers(self, asks: Iterator[Ask]) -> Generator[tuple[Ask, Answer | None]]:
-        """Asks with their answers, in order, a few of them asked ahead."""
-        client: Client | None = None
-        waiting: deque[tuple[Ask, Future[Answer] | None]] = deque()
-        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="yahoo")
-        try:
-            for ask in asks:
-                future = None
-                if ask.symbol is not None:
-                    client = client or self._connect(True)
-                    future = pool.submit(client.history, ask.symbol, ask.first)
-                waiting.append((ask, future))
-                if len(waiting) >= WAITING:
-                    yield _result(waiting.popleft())
-            while waiting:
-                yield _result(waiting.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
-            if client is not None:
-                client.close()
 
-
-def _result(item: tuple[Ask, Future[Answer] | None]) -> tuple[Ask, Answer | None]:
-    ask, future = item
-    return ask, future.result() if future else None
+def _first_told(extract: Extract) -> date | None:
+    """The first session of a bar or a reason, as `LakeView.begins` will say it."""
+    days = [extract.tables[name]["session"].min() for name in ("equity_prices", "coverage")]
+    first = min((day for day in days if day is not None), default=None)
+    assert first is None or isinstance(first, date)
+    return first
 
 
 def _due() -> pl.Expr:
     return pl.col("close_at") + YahooSource.publication_lag
-
-
-def _clock_problem(answer: Answer) -> str:
-    """What is wrong if our clock differs from Yahoo's, as each `known_at` would; '' if nothing."""
-    if answer.skew is None or abs(answer.skew) <= MAX_SKEW.total_seconds():
-        return ""
-    way = "ahead of" if answer.skew > 0 else "behind"
-    return (
-        f"this computer's clock is {abs(answer.skew) / 60:.0f} minutes {way} Yahoo's: nothing was "
-        "loaded, because every row would bear a false known_at; set the clock (for example by "
-        "NTP: `timedatectl set-ntp true`) and load again"
-    )
 
 
 from_settings = YahooSource.from_settings

@@ -7,14 +7,18 @@ action. What does not: which splits the prices are divided by (`yahoo_basis.py`)
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
 
-from stock_platform.sources import yahoo_basis, yahoo_rows
+from stock_platform.sources import yahoo_basis, yahoo_rows, yahoo_withdrawn
+from stock_platform.sources.yahoo_ask import Ask
 from stock_platform.sources.yahoo_basis import Basis
 from stock_platform.sources.yahoo_client import Answer
-from stock_platform.sources.yahoo_plan import Ask
+
+LARGE = 0.2
+"""A payment of this share of the price shows in the price; pence taken for pounds do not."""
 
 _ACTIONS = pl.Schema({"session": pl.Date, "action": pl.String, "value": pl.Float64})
 
@@ -43,7 +47,22 @@ def splits(actions: pl.DataFrame) -> tuple[pl.DataFrame, Basis | None]:
     return good, Basis(good, problem=problem, field="split", value=f"{value:g}")
 
 
-def as_traded(ask: Ask, answer: Answer, found: Basis) -> tuple[pl.DataFrame, pl.DataFrame]:
+@dataclass(frozen=True)
+class Actions:
+    """What became of an answer's actions.
+
+    Attributes:
+        rows: session, action, value.
+        refused: `yahoo_rows.REFUSED`.
+        notes: what a person should know of them.
+    """
+
+    rows: pl.DataFrame
+    refused: pl.DataFrame
+    notes: list[str]
+
+
+def as_traded(ask: Ask, answer: Answer, found: Basis) -> Actions:
     """Splits and payments per share as traded, and refusals of those that can't be any.
 
     One whose ex-date is no session belongs to the session that follows: the first to trade ex.
@@ -52,12 +71,10 @@ def as_traded(ask: Ask, answer: Answer, found: Basis) -> tuple[pl.DataFrame, pl.
         ask: what was asked.
         answer: what came.
         found: the splits that its numbers are divided by.
-
-    Returns:
-        session, action, value; and rows of `yahoo_rows.REFUSED`.
     """
     code = ask.instrument.currency
-    within = pl.col("session").is_between(ask.first, ask.last)
+    units_of_bars = yahoo_basis.unit(answer.currency)[1]
+    within = pl.col("session").is_between(ask.reach, ask.last)
     sent = answer.actions.filter(within).unique(maintain_order=True)
     sent = sent.with_columns(
         yahoo_basis.factor(sent, found.splits).alias("scale"),
@@ -66,6 +83,9 @@ def as_traded(ask: Ask, answer: Answer, found: Basis) -> tuple[pl.DataFrame, pl.
     bad: list[tuple[object, str, str, str, str]] = []
     good: list[tuple[date, str, float]] = []
     sessions = ask.days["session"].to_list()
+    listed: set[tuple[date, str]] = set()
+    prices = answer.bars.filter(pl.col("close") > 0).unique("session", keep="last").sort("session")
+    priced, closes = prices["session"].to_list(), prices["close"].to_list()
     for day, action, value, currency, scale, twice in sent.iter_rows():
         iso, units = yahoo_basis.unit(currency or answer.currency)
         ref = f"{ask.symbol}:{action}:{day}"
@@ -73,6 +93,7 @@ def as_traded(ask: Ask, answer: Answer, found: Basis) -> tuple[pl.DataFrame, pl.
         if place == len(sessions):
             continue  # its session has not opened
         session = sessions[place]
+        listed.add((session, action))
         if twice:
             text = "Yahoo states two different ones"
             bad.append((session, f"{ref}:{value:g}", action, f"{value:g}", text))
@@ -83,11 +104,29 @@ def as_traded(ask: Ask, answer: Answer, found: Basis) -> tuple[pl.DataFrame, pl.
             bad.append((session, ref, "currency", str(currency), text))
         elif not 0 < value < float("inf"):
             bad.append((session, ref, action, f"{value:g}", "a payment must be above 0"))
+        elif text := _too_large(priced, closes, session, value / units * units_of_bars):
+            bad.append((session, ref, action, f"{value:g}", text))
         else:
             good.append((session, action, value / units * scale))
+    gone, notes = yahoo_withdrawn.withdrawn(ask, answer, found, listed)
     # Two ex-dates of one session (a holiday before it) add up.
     value = pl.col("value")
     split = pl.col("action").first() == "split"
     actions = pl.DataFrame(good, schema=_ACTIONS, orient="row").group_by("session", "action")
     total = actions.agg(pl.when(split).then(value.product()).otherwise(value.sum()))
-    return total, yahoo_rows.refusals(bad)
+    rows = pl.concat([total, pl.DataFrame(gone, schema=_ACTIONS, orient="row")])
+    return Actions(rows, yahoo_rows.refusals(bad), notes)
+
+
+def _too_large(days: list[date], closes: list[float], session: date, payment: float) -> str:
+    """Why a payment, in the unit and basis of the closes, can't have been made; '' if it can."""
+    place = bisect_left(days, session)
+    on = closes[place : place + 1]
+    before = closes[max(place - 1, 0) : place] or on
+    if not before or payment < LARGE * before[0]:
+        return ""
+    if payment >= before[0]:
+        return f"a payment of the whole price or more: the close before was {before[0]:g}"
+    if on and on[0] > before[0] - payment / 2:
+        return f"the price did not fall by it: its closes go from {before[0]:g} to {on[0]:g}"
+    return ""

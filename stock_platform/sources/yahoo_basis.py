@@ -24,6 +24,18 @@ AGREES = 1e-4
 RECENT_SPLITS = 4
 """So many of the newest splits may be applied late or early; older ones have settled."""
 
+LARGEST_RESTATEMENT = 0.05
+"""A close that Yahoo corrects moves by at most this share; what moves more is something else."""
+
+ALTOGETHER = 3
+"""With fewer closes than this, nothing tells corrections of each from a change of all."""
+
+ANEW = (
+    "if this is how Yahoo means it for good, give the instrument another row in the universe with "
+    "the same symbol and today as first_session: its history is then taken anew"
+)
+"""What a person does about a basis that does not come right by itself (docs/live-sources.md)."""
+
 HUNDREDFOLD = (80.0, 125.0)
 """A price this many times another one, overnight, is in another unit."""
 
@@ -57,6 +69,8 @@ def find(
     listed: pl.DataFrame,
     stored: pl.DataFrame,
     today: date,
+    *,
+    accepted: date | None = None,
 ) -> Basis:
     """The splits that an answer is divided by.
 
@@ -70,6 +84,7 @@ def find(
         listed: session, value: splits of the answer.
         stored: session, value: splits of the lake.
         today: of the exchange, when Yahoo answered.
+        accepted: splits before this day are as listed, whatever the closes around them look like.
     """
     both = pl.concat(
         [listed, stored.join(listed, on="session", how="anti").select(listed.columns)]
@@ -79,7 +94,7 @@ def find(
     )
     compared = closes.join(held.rename({"close": "traded"}), on="session").sort("session")
     if compared.height:
-        found = _explained(compared, both, usual)
+        found = _explained(compared, both, usual) or _restated(compared, usual)
         if found is None:
             return _unexplained(compared, usual)
         chosen, note = found
@@ -87,6 +102,8 @@ def find(
         chosen_unseen = chosen.filter(pl.col("session") <= compared_from)
     else:
         chosen, note, chosen_unseen = usual, "", usual
+    if accepted is not None:
+        chosen_unseen = chosen_unseen.filter(pl.col("session") >= accepted)
     wrong = basis.contradictions(_named(closes), _named(chosen_unseen), "split_adjusted")
     if wrong.height:
         row = wrong.row(0, named=True)
@@ -94,7 +111,7 @@ def find(
             chosen,
             problem=f"Yahoo lists a split of {row['value']:g}:1 on {row['session']}, but its "
             f"closes before that day are not divided by it: they go from {row['before']:g} to "
-            f"{row['close']:g}",
+            f"{row['close']:g}; {ANEW}",
             field="split",
             value=f"{row['value']:g}",
         )
@@ -200,6 +217,26 @@ def _agrees(
     return bool((shares >= 0.5).all())
 
 
+def _restated(compared: pl.DataFrame, usual: pl.DataFrame) -> tuple[pl.DataFrame, str] | None:
+    """The usual splits, if most closes moved a little and each by its own share.
+
+    Another basis, or another series, moves many by one ratio.
+    """
+    moved = _deviation(compared, usual.rows()) - 1
+    moved = moved.filter(moved.abs() > AGREES).sort()
+    most = max(moved.abs().to_list(), default=0.0)
+    if moved.len() < ALTOGETHER or most > LARGEST_RESTATEMENT:
+        return None
+    alike = max(moved.is_between(one - AGREES, one + AGREES).sum() for one in moved)
+    if alike * 2 > moved.len():
+        return None
+    note = (
+        f"{moved.len()} of {compared.height} stored closes are stated otherwise by now, each by "
+        f"another share of at most {most:.2%}: kept as revisions"
+    )
+    return usual, note
+
+
 def _deviation(compared: pl.DataFrame, splits: list[tuple[date, float]]) -> pl.Series:
     """Stored close as traded / stated close brought to that basis: 1 where they agree."""
     return compared["traded"] / (compared["close"] * _factor(compared["session"], splits))
@@ -212,8 +249,8 @@ def _unexplained(compared: pl.DataFrame, usual: pl.DataFrame) -> Basis:
         usual,
         problem=f"the closes as traded that are stored are {ratio:.6g} times what Yahoo states now "
         f"(over {days} from {compared['session'][0]} to {compared['session'][-1]}), and no split "
-        "it lists explains that: a split may be applied before it is listed, or the history be "
-        "restated; nothing of it is used until they agree",
+        "it lists explains that: a split may be applied before it is listed. Nothing of it is used "
+        f"until they agree; {ANEW}",
         field="close",
         value=f"{ratio:.6g}",
     )

@@ -33,6 +33,7 @@ BARS = {
     "session": pl.Date(),
     "stamp": pl.Int64(),
     **dict.fromkeys(PRICES, pl.Float64()),
+    "adjusted": pl.Float64(),
 }
 ACTIONS = {
     "session": pl.Date(),
@@ -137,6 +138,8 @@ def _stated(symbol: str, error: Mapping[str, Any]) -> FetchError:
 def _bars(result: Mapping[str, Any], time_zone: str) -> pl.DataFrame:
     quote = result["indicators"]["quote"][0]
     columns = {"stamp": result["timestamp"], **{name: quote[name] for name in PRICES}}
+    adjusted = (result["indicators"].get("adjclose") or [{}])[0].get("adjclose")
+    columns["adjusted"] = adjusted or [None] * len(columns["stamp"])
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"columns of different lengths: {lengths}")

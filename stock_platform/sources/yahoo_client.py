@@ -7,7 +7,6 @@ since when (`yahoo_plan.py`), and what a bar means (`yahoo_rows.py`).
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,8 +16,10 @@ import polars as pl
 
 from stock_platform.sources import yahoo_body
 from stock_platform.sources.base import SourceError
-from stock_platform.sources.fetching import MALFORMED, UNAUTHORIZED, FetchError, Gate, clock_skew
+from stock_platform.sources.clock import clock_skew
+from stock_platform.sources.fetching import MALFORMED, UNAUTHORIZED, FetchError, Gate
 from stock_platform.sources.responses import Journal, Response, unanswered
+from stock_platform.sources.symbols import yahoo_problem
 from stock_platform.sources.yahoo_body import Chart
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from stock_platform.sources.yahoo_session import Heard, YahooSession
 
 TIMEOUT_SECONDS = 30.0
-_SYMBOL = re.compile(r"[A-Za-z0-9.^=_-]{1,24}\Z")
-_ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]\Z")
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ class Answer:
         currency: as Yahoo writes it, so `GBp` for pence; '' when it says none.
         time_zone: of the exchange, IANA. exchange: its name as Yahoo shows it.
         first_trade: the first day of which Yahoo has a bar, None when it does not say.
-        bars: session, stamp (epoch seconds), open, high, low, close, volume, in Yahoo's order; what
-            it left out is null. Two rows may be of one session: a duplicate, or in an open session
-            the live price of now behind the day's own row.
+        bars: session, stamp (epoch seconds), open, high, low, close, volume, adjusted (the close
+            less later payments), in Yahoo's order; what it left out is null. Two rows may be of one
+            session: a duplicate, or in an open session the live price of now behind the day's own.
         actions: session (ex-date), action (split, dividend, capital_gain), value (new shares per
             old, or per share), currency (null: that of the bars). Prices, volumes and dividends are
             stated in the shares there were after the latest split that Yahoo has applied.
@@ -111,11 +110,8 @@ class YahooClient:
         """
         from stock_platform.sources.yahoo_session import Heard
 
-        if not _SYMBOL.match(symbol) or _ISIN.match(symbol):
-            raise SourceError(
-                f"{symbol!r} is not a symbol of Yahoo Finance: write it as its pages do, such as "
-                "AAPL, OCDO.L, EURUSD=X or ^GSPC"
-            )
+        if problem := yahoo_problem(symbol):
+            raise SourceError(problem)
         if answer := self._resumed(symbol, start):
             return answer
         heard = Heard(symbol, start)

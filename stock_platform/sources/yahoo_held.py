@@ -39,6 +39,11 @@ class LakeView:
         """Take notice of what was written since: a listing is made once, as it reads it all."""
         self._listed.clear()
 
+    @property
+    def root(self) -> str:
+        """Where the lake is, '' if there is none."""
+        return self._lake.root if self._lake else ""
+
     def begins(self) -> date | None:
         """The first session of which the lake has a bar of the source, or a reason for none."""
         sessions = [self._objects(name)["session"] for name in ("equity_prices", "coverage")]

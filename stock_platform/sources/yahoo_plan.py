@@ -6,119 +6,71 @@ What lives here compares what is expected with what the lake holds. What does no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
 
 import polars as pl
 
 from stock_platform import calendars
 from stock_platform.lake import schema
 from stock_platform.sources import base
+from stock_platform.sources.yahoo_ask import NAME, Ask, taken_anew
 from stock_platform.sources.yahoo_held import LakeView
+from stock_platform.sources.yahoo_settled import Settled
 from stock_platform.universe import Instrument
 
-NAME = "yahoo"
 LEAST_OVERLAP = 5
 """So many stored sessions, if there are, confirm the basis of an answer, whatever is refetched."""
+
+ACTIONS_REACH = timedelta(days=100)
+"""A load of the newest sessions asks so far back: splits and dividends are listed weeks late."""
 
 TERMINAL = ("closed", "delisted")
 """Reasons that no further question changes."""
 
-_BAR = {"session": pl.Date(), "close": pl.Float64(), "finality": pl.String()}
+_BAR = {
+    "session": pl.Date(),
+    "close": pl.Float64(),
+    "currency": pl.String(),
+    "finality": pl.String(),
+    "known_at": schema.UTC_MICROSECONDS,
+}
 _REASON = {"session": pl.Date(), **dict.fromkeys(("reason", "field", "value"), pl.String())}
-_SPLIT = {"session": pl.Date(), "value": pl.Float64()}
+_ACTION = {"session": pl.Date(), "action": pl.String(), "value": pl.Float64()}
 
 
-@dataclass(frozen=True)
-class Ask:
-    """One instrument's part of a load.
-
-    Attributes:
-        symbol: what to ask for; None: there is nothing to ask, or nobody to ask.
-        first: the first session asked for.
-        days: its expected sessions from `first` on that have opened: session, symbol (valid then),
-            open_at, close_at, owed (no final bar is stored, so one is owed or a reason), named (the
-            load is about this session, so its reason is told even if the lake knows it).
-        held: stored final bars since `first`, up to now: session, close (as traded).
-        splits: stored splits since `first`: session, value.
-        reasons: stored reasons: session, reason, field, value.
-        notice: the session under which its delisting has to be noted; None: it has not.
-    """
-
-    instrument: Instrument
-    symbol: str | None
-    first: date
-    last: date
-    days: pl.DataFrame
-    held: pl.DataFrame
-    splits: pl.DataFrame
-    reasons: pl.DataFrame
-    notice: date | None = None
-
-
-def plan(
-    instruments: list[Instrument],
-    first: date,
-    last: date,
-    *,
-    moment: datetime,
-    view: LakeView,
-    refetch: int,
-) -> Iterator[Ask]:
+class Plan:
     """What to ask so that every session from `first` to `last` has a final bar or a reason.
 
     Asked for are sessions without a final bar; if the load reaches the newest `refetch` sessions,
-    these too, stored or not, and all that is missing since an instrument's last stored bar (for one
-    that is new, since the lake begins). A few stored sessions before come along as overlap.
+    these too, stored or not, and all that is missing since an instrument's last stored bar. Of an
+    instrument that is not settled (it is new, the universe expects something else of it by now, or
+    its last answer was none for all of it) that is all that is missing since the lake begins. A few
+    stored sessions before come along as overlap.
 
     Args:
         instruments: those of the source, in order.
-        first: the load's first session.
-        last: its last one; nothing after it is delivered.
+        between: the load's first and last session; nothing after the last is delivered.
         moment: a session that opens later is not expected.
-        view: what the lake holds.
+        view: what the lake holds, read once for all instruments.
         refetch: how many of the newest sessions are asked for again.
+        settled: whose history has been accounted for.
+
+    Attributes:
+        unsettled: ids of those that are settled once this load has brought what it asks for.
     """
-    lake = _Region(instruments, (first, last), moment, view, refetch)
-    for one in instruments:
-        ask = lake.ask(one)
-        if ask is not None:
-            yield ask
-
-
-def within(asks: Iterator[Ask], reach: Mapping[str, date]) -> Iterator[Ask]:
-    """What of some asks is answered by answers that reach back so far, by symbol.
-
-    The plan of a replayed load is another one than it was when the lake held other rows then: those
-    of a load that was killed, or that was not recorded.
-    """
-    for ask in asks:
-        if ask.symbol is None:
-            yield ask
-        elif ask.symbol in reach:
-            first = max(ask.first, reach[ask.symbol])
-            recent = pl.col("session") >= first
-            yield replace(
-                ask,
-                first=first,
-                days=ask.days.filter(recent),
-                held=ask.held.filter(recent),
-                splits=ask.splits.filter(recent),
-            )
-
-
-class _Region:
-    """What the lake holds around the sessions of a load, read once for all instruments."""
 
     def __init__(
         self,
         instruments: list[Instrument],
         between: tuple[date, date],
+        *,
         moment: datetime,
         view: LakeView,
         refetch: int,
+        settled: Settled,
     ) -> None:
+        self._instruments = instruments
         self._range = first, last = between
         self._moment, self._view = moment, view
         self._overlap = max(refetch, LEAST_OVERLAP)
@@ -130,21 +82,45 @@ class _Region:
             name: [day for day in days if day <= last] if refetch else []
             for name, days in newest.items()
         }
-        low = min([first, *(days[0] for days in self._window.values() if days)]) - self._margin
-        high = min(last + self._margin, max(last, moment.date() + timedelta(days=1)))
+        self._actions_from = {
+            name: min(first, days[0] - ACTIONS_REACH) if self._reaches[name] else first
+            for name, days in newest.items()
+        }
+        self._begins = view.begins()
+        self.unsettled = [
+            one.instrument_id
+            for one in instruments
+            if self._reaches[one.calendar]
+            and not settled.has(one.instrument_id, self.expectation(one, self._begins))
+        ]
+        low = min([first, *self._actions_from.values()]) - self._margin
+        self._high = high = min(last + self._margin, max(last, moment.date() + timedelta(days=1)))
         self._bars = _by_instrument(view.rows("equity_prices", low, high, list(_BAR)))
         self._reasons = _by_instrument(self._told(low, high))
         self._notices = {one.instrument_id: self._notice(one) for one in instruments}
-        self._since = self._unheld(instruments)
+        self._since = self._searched()
         actions = view.rows(
             "corporate_actions",
-            min([low, *self._since.values()]) - self._margin,
+            min([low, *self._since.values()]),
             moment.date() + timedelta(days=1),
             ("action", "value"),
         )
-        self._splits = _by_instrument(actions.filter(pl.col("action") == "split").drop("action"))
+        self._actions = _by_instrument(actions.filter(~schema.withdrawn()))
 
-    def ask(self, one: Instrument) -> Ask | None:
+    def asks(self) -> Iterator[Ask]:
+        """The questions, in order of the instruments."""
+        for one in self._instruments:
+            ask = self._ask(one)
+            if ask is not None:
+                yield ask
+
+    def expectation(self, one: Instrument, begins: date | None) -> str:
+        """What decides which sessions of an instrument have to be accounted for, as text."""
+        anew = taken_anew(one, self._moment.date())
+        told = (one.calendar, one.currency, one.first_session, one.last_session, begins, anew)
+        return " ".join([self._view.root, one.asked_as(NAME) or "", *map(str, told)])
+
+    def _ask(self, one: Instrument) -> Ask | None:
         """The instrument's part; None if nothing is to be asked or noted."""
         first, last = self._range
         window = [
@@ -154,16 +130,21 @@ class _Region:
         ]
         bars = _of(self._bars, one, _BAR)
         since = self._missing_since(one, bars)
-        held = bars.filter(pl.col("finality") == schema.FINAL).select("session", "close")
+        anew = taken_anew(one, self._moment.date())
+        held = bars.filter(
+            pl.col("finality") == schema.FINAL,
+            pl.col("known_at") >= datetime.combine(anew or date.min, time(), UTC),
+        ).select("session", "close", "currency")
         reasons = _of(self._reasons, one, _REASON)
-        splits = _of(self._splits, one, _SPLIT)
+        actions = _of(self._actions, one, _ACTION)
         notice = self._notices[one.instrument_id]
         settled = pl.concat(
             [held["session"], reasons.filter(pl.col("reason").is_in(TERMINAL))["session"]]
         )
         session = pl.col("session")
         earliest = max(
-            min([first, since, *window]) - self._margin, calendars.bounds(one.calendar)[0]
+            min([first, since, self._actions_from[one.calendar], *window]) - self._margin,
+            calendars.bounds(one.calendar)[0],
         )
         named = session.is_between(first, last) | session.is_in(window)
         days = (
@@ -178,23 +159,25 @@ class _Region:
         if not asked:
             if notice is None:
                 return None
-            return Ask(
-                one, None, last, last, days.head(0), held.head(0), splits.head(0), reasons, notice
-            )
+            nothing = days.head(0), held.head(0), actions.head(0)
+            return Ask(one, None, last, last, last, *nothing, reasons, notice, anew)
         start = min(asked)
         before = held.filter(session < start, session >= earliest)["session"].tail(self._overlap)
         start = min([start, *before])
-        recent = session >= start
+        reach = min(start, max(self._actions_from[one.calendar], one.first_session))
+        recent = session >= reach
         return Ask(
             instrument=one,
             symbol=one.asked_as(NAME),
+            reach=reach,
             first=start,
             last=last,
             days=days.filter(recent).drop("instrument_id", "currency", "calendar"),
             held=held.filter(recent),
-            splits=splits.filter(recent),
+            actions=actions.filter(recent),
             reasons=reasons,
             notice=notice,
+            anew=anew,
         )
 
     def _missing_since(self, one: Instrument, bars: pl.DataFrame) -> date:
@@ -234,39 +217,34 @@ class _Region:
         noted = self._told(day, day, [one.instrument_id])
         return None if "delisted" in noted["reason"] else day
 
-    def _unheld(self, instruments: list[Instrument]) -> dict[str, date]:
-        """Since when all is owed of instruments of which the lake holds no recent bar.
+    def _searched(self) -> dict[str, date]:
+        """Since when all is owed of instruments that are not settled, or have no recent bar.
 
-        It heals what a long outage, or a later addition to the universe, left out. The whole
+        It heals what a long outage, a killed load or a change of the universe left out. The whole
         history is searched, which is why only these instruments are looked up.
         """
-        first, last = self._range
-        ids = [
-            one.instrument_id
-            for one in instruments
+        first, _ = self._range
+        ones = [
+            one
+            for one in self._instruments
             if self._reaches[one.calendar]
             and one.first_session < first
-            and one.instrument_id not in self._bars
-            and (one.last_session is None or self._notices[one.instrument_id] is not None)
-        ]
-        begins = self._view.begins() if ids else None
-        if begins is None:
-            return {}
-        # The last stored bar, not the last final one: it makes no difference to what is owed.
-        stored = self._view.rows("equity_prices", begins, last, list(_BAR), ids)
-        self._bars |= _by_instrument(stored)
-        self._reasons |= _by_instrument(self._told(begins, last, ids))
-        newest: dict[str, date] = dict(
-            stored.group_by("instrument_id").agg(pl.col("session").max()).iter_rows()
-        )
-        return {
-            one.instrument_id: newest.get(
-                one.instrument_id, max(one.first_session, min(begins, first)) - timedelta(days=1)
+            and (
+                one.instrument_id in self.unsettled
+                or (one.instrument_id not in self._bars and self._may_trade(one))
             )
-            + timedelta(days=1)
-            for one in instruments
-            if one.instrument_id in ids
-        }
+        ]
+        if not ones or self._begins is None:
+            return {}
+        ids = [one.instrument_id for one in ones]
+        stored = self._view.rows("equity_prices", self._begins, self._high, list(_BAR), ids)
+        self._bars |= _by_instrument(stored)
+        self._reasons |= _by_instrument(self._told(self._begins, self._high, ids))
+        return {one.instrument_id: max(one.first_session, min(self._begins, first)) for one in ones}
+
+    def _may_trade(self, one: Instrument) -> bool:
+        """Whether the lake does not know yet that it is delisted."""
+        return one.last_session is None or self._notices[one.instrument_id] is not None
 
 
 def _by_instrument(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from stock_platform import calendars
+from stock_platform.sources.yahoo_ask import Ask
 from stock_platform.sources.yahoo_basis import HUNDREDFOLD
-from stock_platform.sources.yahoo_plan import Ask
 
 PRICES = ("open", "high", "low", "close")
 NUMBERS = (*PRICES, "volume")

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -23,6 +23,7 @@ from curl_cffi.requests.exceptions import ConnectionError as CurlConnectionError
 from curl_cffi.requests.exceptions import IncompleteRead, RequestException, Timeout
 
 from stock_platform.sources import yahoo_body
+from stock_platform.sources.clock import server_date
 from stock_platform.sources.fetching import (
     CONNECTION,
     CONSENT_PAGE,
@@ -31,7 +32,6 @@ from stock_platform.sources.fetching import (
     UNAUTHORIZED,
     FetchError,
     Gate,
-    parse_http_date,
     parse_retry_after,
 )
 from stock_platform.sources.responses import Response, no_answer
@@ -172,17 +172,15 @@ class YahooSession(curl.Session[Any]):
         raise Delivered
 
     def _record(self, heard: Heard, answer: Any) -> Response:
-        response = Response(
+        return Response(
             request=heard.symbol,
             first=heard.first,
             url=without_crumb(answer.url),
             status=answer.status_code,
             fetched_at=datetime.now(UTC),
             body=answer.content,
-            server_date=_server_date(answer.headers),
+            server_date=server_date(answer.headers),
         )
-        self._gate.compare_clock(response.server_date, response.fetched_at)
-        return response
 
 
 class ReplaySession(YahooSession):
@@ -246,13 +244,6 @@ def _unanswered(symbol: str, error: RequestException) -> FetchError:
     else:
         kind = CONNECTION
     return FetchError(kind, f"no answer of Yahoo's for {symbol}: {error}")
-
-
-def _server_date(headers: Mapping[str, str]) -> datetime | None:
-    """Yahoo's clock when it answered us; a cache in between repeats an older Date and adds Age."""
-    moment = parse_http_date(headers.get("Date"))
-    age = headers.get("Age") or ""
-    return moment + timedelta(seconds=int(age)) if moment and age.isdigit() else moment
 
 
 def _host(url: str) -> str:

@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from stock_platform import calendars
-from stock_platform.lake import schema
-from stock_platform.sources import base, fetching, reasons, yahoo_actions, yahoo_basis, yahoo_rows
+from stock_platform.sources import fetching, reasons, yahoo_actions, yahoo_basis, yahoo_rows
 from stock_platform.sources.base import Extract
+from stock_platform.sources.yahoo_ask import Ask
 from stock_platform.sources.yahoo_basis import Basis
 from stock_platform.sources.yahoo_client import Answer
-from stock_platform.sources.yahoo_plan import NAME, Ask
-from stock_platform.sources.yahoo_rows import NUMBERS, PRICES, Judged
+from stock_platform.sources.yahoo_delivery import Delivery
+from stock_platform.sources.yahoo_rows import PRICES, Judged
 
 FAILURES = {
     fetching.RATE_LIMITED: "Yahoo refuses further requests for now",
@@ -37,6 +37,9 @@ FAILURES = {
 
 _WHY = ("reason", "row_ref", "field", "value", "detail")
 _REASONS = pl.Schema({"session": pl.Date, **dict.fromkeys(_WHY, pl.String)})
+SHORT = 10
+"""An answer is short when it leaves out so many sessions that are owed, from its beginning."""
+
 _ANOTHER_UNIT = "another unit than {} beside it: off by a hundred (pence and pounds, for one)"
 
 
@@ -46,10 +49,12 @@ class Read:
 
     Attributes:
         notes: what a person should know beyond the rows.
+        settles: nothing of what was asked has to be asked again, but for what comes with time.
     """
 
     extract: Extract
     notes: list[str]
+    settles: bool = True
 
 
 def read(ask: Ask, answer: Answer | None, known_at: datetime, lag: timedelta) -> Read:
@@ -72,18 +77,7 @@ def read(ask: Ask, answer: Answer | None, known_at: datetime, lag: timedelta) ->
     return context.answered(answer)
 
 
-@dataclass(frozen=True)
-class _Context:
-    ask: Ask
-    answer: Answer | None
-    known_at: datetime
-    moment: datetime
-    lag: timedelta
-
-    @property
-    def due(self) -> pl.Expr:
-        return pl.col("close_at") + self.lag
-
+class _Context(Delivery):
     def unasked(self) -> Read:
         gone = self.ask.days.filter("owed").select(
             "session",
@@ -95,16 +89,19 @@ class _Context:
                 "the instrument's last symbol is another company's by now, so Yahoo can't be asked"
             ).alias("detail"),
         )
-        return Read(self._extract(None, None, pl.concat([gone, self._notice()])), [])
+        return Read(self.extract(None, None, pl.concat([gone, self._notice()])), [])
 
     def failed(self, answer: Answer, kind: str) -> Read:
         why = reasons.outage(kind, f"{FAILURES[kind]}: {answer.detail}")
         owed = self.ask.days.filter("owed").select(
             "session", *[pl.lit(why[name]).alias(name) for name in _WHY]
         )
-        if kind in (fetching.NOT_FOUND, fetching.EMPTY):  # it won't get better by waiting
+        end = self.ask.instrument.last_session
+        for_good = kind in (fetching.NOT_FOUND, fetching.EMPTY)  # it won't get better by waiting
+        if for_good:
             owed = pl.concat([owed, self._notice()])
-        return Read(self._extract(None, None, owed), [])
+        settles = for_good and end is not None and end < self.ask.last
+        return Read(self.extract(None, None, owed), [], settles)
 
     def answered(self, answer: Answer) -> Read:
         judged = yahoo_rows.judge(self.ask, answer.bars, self.moment, self.lag)
@@ -113,27 +110,70 @@ class _Context:
         iso, units = yahoo_basis.unit(answer.currency)
         if iso != self.ask.instrument.currency:
             found = self._other_currency(answer)
+        elif stored := self._stored_otherwise():
+            found = stored
         else:
             judged = self._without_other_units(judged, listed)
-            closes = pl.concat([judged.bars.select("session", "close"), self._after(answer)])
-            closes = closes.select("session", pl.col("close") / units)
+            closes = pl.concat([judged.bars.select("session", "close"), self._around(answer)])
+            closes = closes.select("session", pl.col("close") / units).sort("session")
+            held = self.ask.held.select("session", "close")
             found = unusable or yahoo_basis.find(
-                closes, self.ask.held, listed, self.ask.splits, self._today()
+                closes, held, listed, self.ask.splits, self._today(), accepted=self.ask.anew
             )
         if found.problem:
             judged = self._all_refused(judged, found)
             notes.append(found.problem)
-            return Read(self._extract(None, None, self._reasons(judged), judged), notes)
+            return Read(self.extract(None, None, self._reasons(judged), judged), notes, False)
         if found.note:
             notes.append(found.note)
         later = yahoo_basis.factor(judged.bars, found.splits)
         bars = judged.bars.with_columns(
             *[pl.col(name) / units * later for name in PRICES], pl.col("volume") / later
         )
-        actions, bad = yahoo_actions.as_traded(self.ask, answer, found)
-        judged = replace(judged, bars=bars, refused=pl.concat([judged.refused, bad]))
-        why = pl.concat([self._reasons(judged), self._notice()])
-        return Read(self._extract(bars, actions, why, judged), notes)
+        actions = yahoo_actions.as_traded(self.ask, answer, found)
+        judged = replace(judged, bars=bars, refused=pl.concat([judged.refused, actions.refused]))
+        begins, before = self._short(answer)
+        why = pl.concat([self._reasons(judged, before), begins, self._notice()])
+        extract = self.extract(bars, actions.rows, why, judged)
+        return Read(extract, notes + actions.notes, settles=begins.is_empty())
+
+    def _short(self, answer: Answer) -> tuple[pl.DataFrame, date | None]:
+        """Reasons for what an answer leaves out that begins long after Yahoo's history does.
+
+        Returns:
+            `_REASONS`, and the day before which they are told; none and None for a whole answer.
+        """
+        begins = answer.bars.filter(pl.col("close").is_not_null())["session"].min()
+        none = pl.DataFrame(schema=_REASONS), None
+        if answer.first_trade is None or not isinstance(begins, date):
+            return none
+        left_out = self.ask.days.filter(
+            pl.col("owed"), pl.col("session").is_between(answer.first_trade, begins, closed="left")
+        )
+        if left_out.height < SHORT:
+            return none
+        why = reasons.outage(
+            "short",
+            f"Yahoo's answer begins on {begins}, although it says that it has bars since "
+            f"{answer.first_trade}: asked for again",
+        )
+        columns = [pl.lit(why[name]).alias(name) for name in _WHY]
+        return left_out.select("session", *columns), begins
+
+    def _stored_otherwise(self) -> Basis | None:
+        """The problem that what the lake holds is in another currency than the universe says."""
+        wanted = self.ask.instrument.currency
+        other = self.ask.held.filter(pl.col("currency") != wanted)
+        if other.is_empty():
+            return None
+        day, _, stored = other.row(-1)
+        return Basis(
+            self.ask.splits.head(0),
+            problem=f"the lake holds it in {stored} (up to {day}), the universe and Yahoo say "
+            f"{wanted} now: mend the universe's currency; {yahoo_basis.ANEW}",
+            field="currency",
+            value=stored,
+        )
 
     def _other_currency(self, answer: Answer) -> Basis:
         said, wanted = answer.currency, self.ask.instrument.currency
@@ -145,15 +185,15 @@ class _Context:
             value=said,
         )
 
-    def _after(self, answer: Answer) -> pl.DataFrame:
-        """Closes of stored sessions after the load's last: nothing is delivered of them, but they
-        may be all there is to confirm the basis on."""
+    def _around(self, answer: Answer) -> pl.DataFrame:
+        """Closes of stored sessions before the load's first and after its last: nothing is
+        delivered of them, but they help to confirm the basis, or are all that does."""
+        outside = ~pl.col("session").is_between(self.ask.first, self.ask.last)
         return (
-            answer.bars.filter(pl.col("session") > self.ask.last, pl.col("close") > 0)
+            answer.bars.filter(outside, pl.col("close") > 0)
             .join(self.ask.held, on="session", how="semi", maintain_order="left")
             .unique("session", keep="last", maintain_order=True)
             .select("session", "close")
-            .sort("session")
         )
 
     def _today(self) -> date:
@@ -184,8 +224,9 @@ class _Context:
         )
         return replace(judged, refused=pl.concat([judged.refused, refused]))
 
-    def _reasons(self, judged: Judged) -> pl.DataFrame:
-        """Refused rows, and why bars that are owed are absent or not final."""
+    def _reasons(self, judged: Judged, since: date | None = None) -> pl.DataFrame:
+        """Refused rows, and why bars that are owed (of the days from `since` on) are absent or not
+        final."""
         refused = judged.refused.select(
             "session", pl.lit("rejected").alias("reason"), "row_ref", "field", "value", "detail"
         )
@@ -199,7 +240,7 @@ class _Context:
         )
         reason = pl.when(early).then(pl.lit("not_yet_final")).otherwise(pl.lit("provider_missing"))
         absent = (
-            self.ask.days.filter("owed")
+            self.ask.days.filter(pl.col("owed"), pl.col("session") >= (since or date.min))
             .join(refused.filter(pl.col("row_ref") == ""), on="session", how="anti")
             .join(judged.bars.select("session", there=pl.lit(True)), on="session", how="left")
             .filter(pl.col("there").is_null() | early)
@@ -236,85 +277,3 @@ class _Context:
                 f"{strays} bars are of days on which {one.calendar} is closed: quarantined"
             )
         return notes
-
-    def _extract(
-        self,
-        bars: pl.DataFrame | None,
-        actions: pl.DataFrame | None,
-        reasons: pl.DataFrame,
-        judged: Judged | None = None,
-    ) -> Extract:
-        tables = {"coverage": self._coverage(reasons)}
-        if bars is not None:
-            tables["equity_prices"] = self._conform(
-                "equity_prices",
-                bars.select("session", "symbol", "close_at", *NUMBERS).with_columns(
-                    base.finality(self.due, self.moment),
-                    *base.availability(self.due, self.known_at),
-                ),
-            )
-        if actions is not None:
-            tables["corporate_actions"] = self._conform(
-                "corporate_actions",
-                actions.join(self.ask.days, on="session").with_columns(
-                    *base.availability(pl.col("open_at"), self.known_at),
-                    finality=pl.lit(schema.FINAL),
-                ),
-            )
-        for name in base.DATASETS:
-            if name not in tables:
-                tables[name] = schema.dataset(name).empty()
-        return Extract(tables, duplicates=judged.duplicates if judged else 0)
-
-    def _coverage(self, reasons: pl.DataFrame) -> pl.DataFrame:
-        """Reasons as rows; what the lake knows is told again only of the load's own sessions."""
-        if reasons.is_empty():
-            return schema.COVERAGE.empty()
-        told = ["session", "reason", "field", "value"]
-        named = self.ask.days.filter("named")["session"].to_list()
-        known = self.ask.reasons.select(*told, known=pl.lit(True))
-        news = (
-            reasons.join(known, on=told, how="left")
-            .filter(
-                pl.col("known").is_null()
-                | (pl.col("row_ref") != "")
-                | pl.col("session").is_in(named)
-            )
-            .drop("known")
-        )
-        one = self.ask.instrument
-        expected = news.join(self.ask.days, on="session", how="left")
-        # A quarantined row and a notice of delisting are of no expected session: our own
-        # observation, made now.
-        now = pl.lit(self.known_at)
-        other = pl.col("close_at").is_null() | (pl.col("row_ref") != "")
-        last_symbol = one.symbols[NAME][-1].symbol
-        available, availability = base.availability(self.due, self.known_at)
-        return self._conform(
-            "coverage",
-            expected.with_columns(
-                pl.col("symbol").fill_null(last_symbol),
-                pl.when(other)
-                .then(pl.lit(schema.FINAL))
-                .otherwise(base.finality(self.due, self.moment))
-                .alias("finality"),
-                pl.when(other).then(now).otherwise(available).alias("available_at"),
-                pl.when(other)
-                .then(pl.lit(schema.OBSERVED))
-                .otherwise(availability)
-                .alias("availability"),
-            ),
-        )
-
-    def _conform(self, dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
-        one = self.ask.instrument
-        return base.conform(
-            dataset,
-            frame.with_columns(
-                pl.lit(one.instrument_id).alias("instrument_id"),
-                pl.lit(one.currency).alias("currency"),
-                pl.lit(NAME).alias("source"),
-                pl.lit(self.known_at).alias("known_at"),
-                pl.lit(self.answer.payload_digest if self.answer else "").alias("payload_digest"),
-            ),
-        )

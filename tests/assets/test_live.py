@@ -158,6 +158,40 @@ def test_a_killed_backfill_goes_on_with_what_it_had(live: Live, tmp_path: Path) 
     platform.down()
 
 
+def test_a_backfill_killed_while_it_writes_prices_ends_as_if_left_alone(
+    live: Live, tmp_path: Path
+) -> None:
+    """A SIGKILL among the price objects: what was told beside them lies in the lake already."""
+    days = sessions()
+    backfill = (*BACKFILL, f"{days[0]}...{days[-1]}")
+    calm = Platform(tmp_path / "calm", live[0].variables)
+    calm.command(*backfill)
+    killed = Platform(tmp_path / "killed", live[0].variables)
+    prices = killed.home / "lake" / "raw" / "yahoo" / "equity_prices"
+    process = killed.start(*backfill)
+    deadline = time.monotonic() + 120
+    while not prices.exists():
+        assert time.monotonic() < deadline, "it wrote no price"
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert len(list(prices.rglob("*.parquet"))) < SESSIONS
+    killed.command(*backfill)
+    for query in (
+        "SELECT symbol, session, close, volume, finality FROM equity_prices ORDER BY ALL",
+        "SELECT symbol, session, action, value FROM corporate_actions ORDER BY ALL",
+        "SELECT symbol, session, reason, row_ref, field FROM coverage ORDER BY ALL",
+    ):
+        wanted = lake(calm, query)
+        assert lake(killed, query) == wanted
+        assert wanted or "coverage" in query
+    answer = json.loads(killed.command("stock-platform", "replay", "--json").stdout)
+    assert answer["same"]
+    assert answer["sources"][0]["interrupted_loads"]
+    calm.down()
+    killed.down()
+
+
 def sql(platform: Platform, query: str) -> list[list[str]]:
     done = platform.command("stock-platform", "sql", "--format", "tsv", query)
     return [line.split("\t") for line in done.stdout.splitlines()]
@@ -260,7 +294,7 @@ def test_a_large_revision_raises_a_warning_and_loses_nothing(
     platform.run()
     assert sql(
         platform,
-        "SELECT symbol, session, kind, round(close_change, 4) FROM market.fct_price_revisions",
+        "SELECT symbol, session, kind, round(change, 4) FROM market.fct_price_revisions",
     ) == [["AAA", str(day), "revision", "0.05"]]
     versions = f"SELECT count(*) FROM equity_prices WHERE symbol = 'AAA' AND session = '{day}'"
     assert lake(platform, versions) == ["2"]

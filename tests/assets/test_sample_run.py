@@ -80,21 +80,27 @@ def test_second_run_finds_all_up_to_date_and_changes_nothing(sample: Platform) -
     assert state.tables(sample) == tables
 
 
+RANGE = {
+    "dagster/asset_partition_range_start": "2012-01-01",
+    "dagster/asset_partition_range_end": "2012-12-31",
+}
+WEEKLY = "week_ahead_model,promotions,forecasts"
+slow = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
     "command",
     [
         ["asset", "materialize", "--select", "raw/sample", "--partition", "2005-02-28"],
-        ["job", "execute", "-j", "ingest", "--tags", json.dumps(
-            {"dagster/asset_partition_range_start": "2012-01-01",
-             "dagster/asset_partition_range_end": "2012-12-31"})],
         ["job", "execute", "-j", "build_marts"],
-        ["asset", "materialize", "--select", "week_ahead_model,promotions,forecasts",
-         "--partition", "2012-06-04"],
-        ["asset", "materialize", "--select", "week_ahead_model,promotions,forecasts",
-         "--partition", "2000-06-05"],
+        ["asset", "materialize", "--select", WEEKLY, "--partition", "2012-06-04"],
         ["asset", "materialize", "--select", "forecasts",
          "--partition-range", "2012-10-01...2012-12-31"],
-        ["job", "execute", "-j", "score_forecasts"],
+        pytest.param(["job", "execute", "-j", "ingest", "--tags", json.dumps(RANGE)], marks=slow),
+        pytest.param(["job", "execute", "-j", "score_forecasts"], marks=slow),
+        pytest.param(
+            ["asset", "materialize", "--select", WEEKLY, "--partition", "2000-06-05"], marks=slow
+        ),
     ],
     ids=lambda command: " ".join(command[:4]),
 )  # fmt: skip
@@ -128,6 +134,7 @@ def test_json_output_holds_the_table(sample: Platform) -> None:
     assert list(answer["refusals"]) == ["FB"]
 
 
+@slow
 def test_a_mart_that_is_gone_or_empty_is_made_again(sample: Platform) -> None:
     before = state.tables(sample)
     with ensure_running(sample.settings):

@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -154,12 +155,14 @@ class CbrServer:
     Attributes:
         requests: path and query of all requests so far.
         replay: bodies to answer with, by path and query, before the bank is asked.
+        now: its clock, for the header Date.
     """
 
     def __init__(self, bank: Bank) -> None:
         self.bank = bank
         self.requests: list[str] = []
         self.replay: dict[str, bytes] = {}
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._faults: list[tuple[str, Fault, float]] = []
         self._lock = threading.Lock()
         outer = self
@@ -167,6 +170,9 @@ class CbrServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer._handle(self)
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return format_datetime(outer.now(), usegmt=True)
 
             def log_message(self, *args: Any) -> None:
                 pass

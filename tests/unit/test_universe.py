@@ -84,6 +84,16 @@ def test_a_universe(tmp_path: Path) -> None:
         (GOOD, "", ["line 1", "instruments", "missing"]),
         (GOOD, "instruments: []", ["line 1", "instruments", "at least 1"]),
         (GOOD, "- AAPL", ["line 1", "name: value"]),
+        ("1980-12-12", "2003-02-30", ["line 9", "[0].first_session", "'2003-02-30' is no date"]),
+        ("1980-12-12", "0000-01-01", ["line 9", "[0].first_session", "is no date"]),
+        ("1980-12-12", "!!int x", ["line 9", "[0].first_session", "'x' is no"]),
+        ("1980-12-12", "!!timestamp x", ["line 9", "[0].first_session", "'x' is no date"]),
+        (GOOD, "instruments: &a [*a]", ["line 1", "instruments[0]", "an alias of what it stands"]),
+        (GOOD, "instruments: &a [{symbols: *a}]", ["line 1", "[0].symbols", "an alias of what"]),
+        (GOOD, "instruments: " + "[" * 5000, ["nested too deeply"]),
+        ("name: Apple", "name: Ap\x01ple", ["line 5", "not valid YAML"]),
+        ("ARCX:GLD", "xnas:aapl", ["line 10", "[1].instrument_id", "0 and 1 (there as 'XNAS:AAPL"]),
+        ("symbol: GLD", "symbol: aapl", ["line 11", "[1].symbol", "0 and 1 (there as 'AAPL')"]),
     ],
 )
 def test_errors_name_line_and_field(tmp_path: Path, old: str, new: str, parts: list[str]) -> None:
@@ -282,6 +292,51 @@ def test_errors_of_symbols_name_line_and_field(
         universe.load(written(tmp_path, *entries))
     for part in ["universe.yaml", *parts]:
         assert part in str(caught.value), str(caught.value)
+
+
+BANKS = full(
+    "CBR:XAU", "XAU", asset_class="metal", calendar="CBR", currency="RUB", symbols={"cbr": "1"}
+)
+RATE = BANKS | {"asset_class": "fx", "symbols": {"cbr": [{"symbol": "R01235"}]}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "parts"),
+    [
+        (
+            full("X:A", "A", symbols={"yahoo": "AAA B"}),
+            ["line 9, instruments[0].symbols.yahoo", "'AAA B' is not a symbol of Yahoo"],
+        ),
+        (
+            full("X:A", "A", symbols={"yahoo": [{"symbol": "US0378331005"}]}),
+            ["line 10, instruments[0].symbols.yahoo[0].symbol", "not a symbol of Yahoo", "AAPL"],
+        ),
+        (BANKS | {"calendar": "XNYS"}, ["line 5, instruments[0].calendar", "XNYS", "CBR"]),
+        (BANKS | {"currency": "USD"}, ["line 6, instruments[0].currency", "USD", "RUB"]),
+        (BANKS | {"asset_class": "equity"}, ["line 8, instruments[0].asset_class", "metal and fx"]),
+        (BANKS | {"symbols": {"cbr": "7"}}, ["line 10, instruments[0].symbols.cbr", "1 (XAU)"]),
+        (RATE | {"symbols": {"cbr": [{"symbol": "USD"}]}}, ["line 11, ", "'USD'", "R01235"]),
+    ],
+)
+def test_what_a_provider_can_not_be_asked_for_is_told_with_its_line(
+    tmp_path: Path, entry: dict[str, Any], parts: list[str]
+) -> None:
+    for good in (BANKS, RATE):
+        assert universe.load(written(tmp_path, good))
+    with pytest.raises(ConfigFileError) as caught:
+        universe.load(written(tmp_path, entry))
+    for part in ["universe.yaml", *parts]:
+        assert part in str(caught.value), str(caught.value)
+
+
+def test_a_symbol_in_another_case_is_the_same_one(tmp_path: Path) -> None:
+    other = full("X:B", "B", symbols={"yahoo": "q"})
+    with pytest.raises(ConfigFileError, match=r"'q' of source yahoo .* 0 and 1 \(there as 'Q'\)"):
+        universe.load(written(tmp_path, A, other))
+    later = {"yahoo": [{"symbol": "s", "first_session": "2021-01-04"}]}
+    old, new = full("X:OLD", "OLD", symbols=OLD), full("X:NEW", "NEW", symbols=later)
+    first, _ = universe.load(written(tmp_path, old, new))
+    assert first.recycled == {"yahoo"}
 
 
 def test_two_instruments_may_show_one_symbol_one_after_the_other(tmp_path: Path) -> None:

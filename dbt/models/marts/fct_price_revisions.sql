@@ -1,49 +1,71 @@
-{{ config(materialized='table', order_by=['instrument_id', 'session', 'known_at']) }}
--- Each time the provider said something else about a bar that was final already. The lake stores
+{{ config(materialized='table', order_by=['dataset', 'instrument_id', 'session', 'known_at']) }}
+{#- Dataset -> what is shown of a row, all figures that count, and which rows. -#}
+{%- set ours = "source = '" ~ active_source() ~ "'" -%}
+{%- set revised = {
+    'equity_prices': ["'close'", 'close', '[open, high, low, close]', 'volume', ours],
+    'corporate_actions': ['action', 'value', '[value]', 'NULL', ours],
+    'metal_prices': ["'mid'", '(buy + sell) / 2', '[buy, sell]', 'NULL', 'TRUE'],
+    'fx_rates': ["'rate'", 'rate', '[rate]', 'NULL', 'TRUE'],
+} -%}
+-- Each time a provider said something else about a figure that was final already. The lake stores
 -- prices as traded, so a split changes none of them: a move by exactly a split's ratio means that a
 -- payload on another basis got past the source, and is told apart as `rebasing`.
 SELECT
+    changes.dataset AS dataset,
     changes.instrument_id AS instrument_id,
     changes.symbol AS symbol,
     changes.session AS session,
+    changes.figure AS figure,
     changes.known_at AS known_at,
     changes.known_before_at AS known_before_at,
     if(
-        arrayExists(ratio -> abs(changes.close / changes.close_before / ratio - 1) < 1e-3, splits.ratios),
+        changes.dataset = 'equity_prices'
+        AND arrayExists(
+            ratio -> abs(changes.value / changes.value_before / ratio - 1) < 1e-3, splits.ratios
+        ),
         'rebasing', 'revision'
     ) AS kind,
-    changes.close_before AS close_before,
-    changes.close AS close_after,
-    changes.close / changes.close_before - 1 AS close_change,
-    changes.largest_price_change AS largest_price_change,
+    changes.value_before AS value_before,
+    changes.value AS value_after,
+    coalesce(changes.value / nullIf(changes.value_before, 0) - 1, 1) AS change,
+    arrayMax(
+        arrayMap(
+            (before, after) -> abs(coalesce(after / nullIf(before, 0) - 1, 1)),
+            changes.figures_before, changes.figures
+        )
+    ) AS largest_change,
     changes.volume_before AS volume_before,
     changes.volume AS volume_after,
     changes.currency AS currency,
     changes.source AS source
 FROM (
-    SELECT
-        *,
-        lagInFrame(known_at) OVER earlier AS known_before_at,
-        lagInFrame(close) OVER earlier AS close_before,
-        lagInFrame(volume) OVER earlier AS volume_before,
-        greatest(
-            abs(open / lagInFrame(open) OVER earlier - 1),
-            abs(high / lagInFrame(high) OVER earlier - 1),
-            abs(low / lagInFrame(low) OVER earlier - 1),
-            abs(close / lagInFrame(close) OVER earlier - 1)
-        ) AS largest_price_change,
-        row_number() OVER earlier AS version
-    FROM {{ ref('stg_equity_prices') }}
-    WHERE source = '{{ active_source() }}' AND finality = 'final'
-    WINDOW earlier AS (
-        PARTITION BY source, instrument_id, session ORDER BY known_at
-        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-    )
+    {% for dataset, (figure, value, figures, volume, wanted) in revised.items() %}
+        SELECT
+            toLowCardinality('{{ dataset }}') AS dataset,
+            source, instrument_id, symbol, session, known_at, currency,
+            toLowCardinality({{ figure }}) AS figure,
+            {{ value }} AS value,
+            {{ figures }} AS figures,
+            CAST({{ volume }} AS Nullable(Float64)) AS volume,
+            lagInFrame(known_at) OVER earlier AS known_before_at,
+            lagInFrame(value) OVER earlier AS value_before,
+            lagInFrame(figures, 1, figures) OVER earlier AS figures_before,
+            lagInFrame(volume) OVER earlier AS volume_before,
+            row_number() OVER earlier AS version
+        FROM {{ ref('stg_' ~ dataset) }}
+        WHERE {{ wanted }} AND finality = 'final' AND {{ known_then() }}
+        WINDOW
+            earlier AS (
+                PARTITION BY source, instrument_id, session, figure ORDER BY known_at
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+            )
+        {{ 'UNION ALL' if not loop.last }}
+    {% endfor %}
 ) AS changes
 LEFT JOIN (
     SELECT instrument_id, arrayConcat(groupUniqArray(value), groupUniqArray(1 / value)) AS ratios
     FROM {{ ref('stg_corporate_actions') }}
-    WHERE source = '{{ active_source() }}' AND action = 'split'
+    WHERE source = '{{ active_source() }}' AND action = 'split' AND value != 1 AND {{ known_then() }}
     GROUP BY instrument_id
 ) AS splits ON changes.instrument_id = splits.instrument_id
 WHERE changes.version > 1

@@ -1,10 +1,9 @@
 """Checks of the lake itself, run by DuckDB over the catalog: a second reader of the files."""
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from stock_platform.defs.ingestion.raw import SOURCES
-from stock_platform.defs.resources import PlatformResource
+from stock_platform.defs.resources import LakeDuckDB
 from stock_platform.lake.schema import DATASETS
 
 
@@ -15,12 +14,9 @@ def _unique_versions(source: str) -> dg.AssetChecksDefinition:
         blocking=True,
         description="No row of the lake is catalogued twice (a path added twice doubles its rows).",
     )
-    def check(platform: PlatformResource, duckdb: DuckDBResource) -> dg.AssetCheckResult:
-        from stock_platform.lake.query import register
-
+    def check(duckdb: LakeDuckDB) -> dg.AssetCheckResult:
         doubled = {}
         with duckdb.get_connection() as connection:
-            register(connection, platform.lake(), platform.settings)
             for name, dataset in DATASETS.items():
                 key = ", ".join((*dataset.key, "known_at"))
                 row = connection.execute(

@@ -27,7 +27,9 @@ def _states(platform: PlatformResource, source: "Source") -> pl.DataFrame:
     from stock_platform.sources import base
 
     expected = base.expected(source.instruments(), *source.span())
-    return coverage.states(platform.lake(), platform.settings, source.name, expected)
+    return coverage.states(
+        platform.lake(), platform.settings, source.name, expected, live=source.live
+    )
 
 
 def _outage_check(

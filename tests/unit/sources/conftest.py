@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from stock_platform.marked_yaml import load_model
 from stock_platform.sources.base import Extract
 from stock_platform.sources.files import FilesSource
 from stock_platform.sources.files_config import FilesConfig
+from tests.support.cbr_server import Bank, CbrServer
+from tests.support.cbr_world import SESSIONS, Loads, Setup
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
@@ -67,3 +69,19 @@ def everything(source: FilesSource, known_at: datetime = NOW) -> Extract:
 def rejected(source: FilesSource, known_at: datetime = NOW) -> list[dict[str, Any]]:
     coverage = everything(source, known_at).tables["coverage"]
     return coverage.filter(pl.col("reason") == "rejected").sort("row_ref").to_dicts()
+
+
+@pytest.fixture
+def cbr_server() -> Iterator[CbrServer]:
+    with CbrServer(Bank.of(SESSIONS)) as running:
+        yield running
+
+
+@pytest.fixture
+def bank(cbr_server: CbrServer, tmp_path: Path) -> Setup:
+    return Setup(cbr_server, tmp_path)
+
+
+@pytest.fixture
+def loads(bank: Setup, tmp_path: Path) -> Loads:
+    return Loads(tmp_path / "home", bank)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,9 @@ from stock_platform.errors import PlatformError
 from stock_platform.lake import schema
 from stock_platform.sources import cbr_client, get_source
 from stock_platform.sources.base import SourceError
-from stock_platform.sources.cbr import CbrSource
 from stock_platform.sources.cbr_client import CbrClient
-from stock_platform.sources.fetching import FetchError, Gate
+from stock_platform.sources.fetching import FetchError
 from stock_platform.sources.packed import read_packed
-from stock_platform.sources.responses import Journal
 from tests.support.cbr_server import (
     CAPTCHA,
     ERROR,
@@ -31,82 +27,22 @@ from tests.support.cbr_server import (
     instead,
     status,
 )
+from tests.support.cbr_world import (
+    ALL,
+    FX,
+    GOLD,
+    LATE,
+    METAL,
+    NOW,
+    SESSIONS,
+    START,
+    TODAY,
+    Loads,
+    Setup,
+    hours,
+    instrument,
+)
 from tests.support.lake import Workshop, settings_in
-
-NOW = datetime(2025, 4, 16, 9, tzinfo=UTC)  # a Wednesday
-TODAY = date(2025, 4, 16)
-START = date(2025, 3, 1)
-SESSIONS = calendars.sessions("CBR", START - timedelta(days=30), TODAY)
-LATE = SESSIONS[-8]  # within the newest sessions
-METAL, FX = "metal_prices", "fx_rates"
-IDS = {"USD": "R01235", "VND": "R01150", "IRR": "R01300"}
-
-
-def instrument(symbol: str, code: str, **more: Any) -> dict[str, Any]:
-    return {
-        "instrument_id": f"CBR:{symbol}",
-        "symbol": symbol,
-        "name": symbol,
-        "asset_class": "metal" if code.isdigit() else "fx",
-        "calendar": "CBR",
-        "currency": "RUB",
-        "first_session": START,
-        "symbols": {"cbr": code},
-    } | more
-
-
-GOLD = instrument("XAU", "1")
-ALL = [GOLD, instrument("XAG", "2"), *(instrument(s, code) for s, code in IDS.items())]
-
-
-@pytest.fixture
-def server() -> Iterator[CbrServer]:
-    with CbrServer(Bank.of(SESSIONS)) as running:
-        yield running
-
-
-class Setup:
-    """A source of some instruments at a server, and what it says."""
-
-    def __init__(self, server: CbrServer, folder: Path) -> None:
-        self.server, self.folder = server, folder
-        self.waited: list[float] = []
-        self.now = NOW
-
-    def source(self, entries: list[dict[str, Any]] = ALL, **more: Any) -> CbrSource:
-        import yaml
-
-        path = self.folder / "universe.yaml"
-        path.write_text(yaml.safe_dump({"instruments": entries}))
-        gate = Gate("the bank", per_minute=6000, sleep=self.waited.append)
-        client = CbrClient(
-            self.server.url,
-            gate,
-            journal=more.get("journal"),
-            timeout=(2, 0.3),
-            now=lambda: self.now,
-        )
-        more = {"refetch_sessions": 10, "now": lambda: self.now} | more
-        return CbrSource(universe.for_source(path, "cbr"), client, **more)
-
-    def tables(
-        self,
-        entries: list[dict[str, Any]] = ALL,
-        first: date = START,
-        last: date = TODAY,
-        **more: Any,
-    ) -> dict[str, pl.DataFrame]:
-        return self.source(entries, **more).extract(first, last, self.now).tables
-
-    def reasons(self, *args: Any, **more: Any) -> list[tuple[Any, ...]]:
-        coverage = self.tables(*args, **more)["coverage"].sort("session", "instrument_id")
-        columns = ("instrument_id", "session", "reason", "field", "value")
-        return coverage.select(columns).rows()
-
-
-@pytest.fixture
-def bank(server: CbrServer, tmp_path: Path) -> Setup:
-    return Setup(server, tmp_path)
 
 
 def test_every_expected_quotation_arrives_as_the_bank_wrote_it(bank: Setup):
@@ -357,20 +293,6 @@ def test_an_id_changes_with_its_validity(bank: Setup):
     assert tables[FX]["rate"].to_list()[4:6] == [aud, eur]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"symbols": {"cbr": "7"}}, r"CBR:XAU .*symbols\.cbr '7'.*1 \(XAU\)"),
-        ({"asset_class": "equity"}, "asset_class equity"),
-        ({"calendar": "XNYS"}, "calendar XNYS and currency RUB"),
-        ({"currency": "USD"}, "currency USD"),
-    ],
-)
-def test_an_instrument_the_bank_can_not_quote(bank: Setup, change, message):
-    with pytest.raises(SourceError, match=message):
-        bank.source([GOLD | change])
-
-
 def test_check_asks_once_and_says_what_is_wrong(bank: Setup):
     assert bank.source().check() == f"{bank.server.url} answers; 5 instruments"
     assert len(bank.server.requests) == 1
@@ -393,40 +315,6 @@ def test_a_name_that_is_no_source(tmp_path: Path):
 
 
 # --- loads into a lake ---
-
-
-class Loads(Workshop):
-    """Loads the bank into a lake, as of a moment."""
-
-    def __init__(self, home: Path, bank: Setup) -> None:
-        super().__init__(home)
-        self.bank = bank
-        self.journal = Journal(home / "responses")
-
-    def run(self, at: datetime = NOW, first: date = START, **more: Any) -> Any:
-        self.bank.now = at
-        known = partial(self._known)
-        source = self.bank.source(known=known, journal=self.journal, **more)
-        last = source.span()[1]
-        self.bank.server.requests.clear()
-        report = self.load(source=source, at=at, first=first, last=last)
-        source.loaded()
-        return report
-
-    def _known(self, dataset: str, first: date, last: date) -> pl.DataFrame:
-        return self.lake.as_of(dataset, first=first, last=last)
-
-    def rows(self, dataset: str) -> list[tuple[Any, ...]]:
-        return self.lake.as_of(dataset).drop("known_at").rows()
-
-
-@pytest.fixture
-def loads(bank: Setup, tmp_path: Path) -> Loads:
-    return Loads(tmp_path / "home", bank)
-
-
-def hours(n: float) -> datetime:
-    return NOW + timedelta(hours=n)
 
 
 def test_loading_again_learns_nothing_and_asks_for_the_newest_only(loads: Loads):
@@ -469,7 +357,10 @@ def test_a_missing_price_becomes_closed_or_a_price(loads: Loads):
     loads.run()
     assert set(loads.lake.as_of("coverage")["reason"]) == {"provider_missing"}
     loads.bank.server.bank.rates = Bank.of([*SESSIONS, tomorrow]).rates
-    loads.bank.server.bank.metals[tomorrow] = {"1": ("5,00", "5,00"), "2": ("5,00", "5,00")}
+    loads.bank.server.bank.metals[tomorrow] = {
+        "1": ("13000,00", "13000,00"),
+        "2": ("225,00", "225,00"),
+    }
     loads.run(hours(24))
     assert loads.lake.as_of(FX)["session"].max() == tomorrow
     metals = loads.lake.as_of("coverage").filter(pl.col("instrument_id").is_in(["CBR:XAU"]))
@@ -544,20 +435,20 @@ def test_the_answers_of_a_load_are_kept_for_good(loads: Loads):
     assert packed.responses[0].body.startswith(b'<?xml version="1.0" encoding="windows-1251"')
 
 
-def test_the_settings_are_all_it_needs(server: CbrServer, tmp_path: Path, monkeypatch):
+def test_the_settings_are_all_it_needs(cbr_server: CbrServer, tmp_path: Path, monkeypatch):
     """As `raw/cbr` runs it: the packaged universe, today's range, the lake of the settings."""
     monkeypatch.setattr(cbr_client, "REQUESTS_PER_MINUTE", 6000)
     names = [one.symbol for one in universe.for_source(None, "cbr") if one.asset_class == "fx"]
-    workshop = Workshop(tmp_path / "home", cbr_url=server.url)
+    workshop = Workshop(tmp_path / "home", cbr_url=cbr_server.url)
     source = get_source(workshop.settings, "cbr")
     last = source.span()[1]
     first = last - timedelta(days=30)
-    server.bank = Bank.of(calendars.sessions("CBR", first - timedelta(days=60), last))
+    cbr_server.bank = Bank.of(calendars.sessions("CBR", first - timedelta(days=60), last))
     at = datetime.now(UTC)
     one = workshop.load(source=source, at=at, first=first, last=last)
     source.loaded()
     assert one.rows_written == len(calendars.sessions("CBR", first, last)) * (4 + len(names))
-    requests = len(server.requests)
+    requests = len(cbr_server.requests)
     assert requests == 1 + len(names)
     again = workshop.load(source=source, at=None, first=first, last=last)
     assert again.rows_written == 0

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from stock_platform.sources import cbr_xml
-from stock_platform.sources.cbr_xml import Quote
+from stock_platform.sources.cbr_quotes import Quote, Quotes
 from stock_platform.sources.fetching import FetchError
 from tests.support.cbr_server import CAPTCHA, ERROR, FIXTURES, Bank
 
@@ -28,15 +28,15 @@ def dynamic(currency: str) -> bytes:
 VND = dynamic("R01150")
 
 
-def read_metals(body: bytes = METALL) -> cbr_xml.Quotes:
+def read_metals(body: bytes = METALL) -> Quotes:
     return cbr_xml.metals(body, FIRST, LAST)
 
 
-def read_vnd(body: bytes = VND) -> cbr_xml.Quotes:
+def read_vnd(body: bytes = VND) -> Quotes:
     return cbr_xml.dynamic(body, "R01150", FIRST, LAST)
 
 
-def read_daily(body: bytes = DAILY, day: date = SATURDAY) -> cbr_xml.Quotes:
+def read_daily(body: bytes = DAILY, day: date = SATURDAY) -> Quotes:
     return cbr_xml.daily(body, day, {"R01235": "USD"})
 
 

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,8 +12,6 @@ from stock_platform.sources.fetching import (
     TRANSIENT,
     FetchError,
     Gate,
-    clock_skew,
-    parse_http_date,
     parse_retry_after,
 )
 
@@ -223,21 +221,6 @@ def test_tries_run_side_by_side(clock):
 )
 def test_retry_after_is_seconds_or_a_date(header, seconds):
     assert parse_retry_after(header, NOON) == seconds
-
-
-def test_a_wrong_clock_is_told_once(clock, caplog):
-    door = gate(clock)
-    server = parse_http_date("Sat, 01 Jun 2024 12:00:00 GMT")
-    assert clock_skew(server, NOON + timedelta(minutes=4)) == 240.0
-    door.compare_clock(server, NOON + timedelta(minutes=4))
-    door.compare_clock(None, NOON)
-    assert caplog.text == ""
-    for _ in range(2):
-        door.compare_clock(server, NOON - timedelta(minutes=6))
-    assert caplog.text.count("set the clock") == 1
-    assert "11:54:00" in caplog.text
-    assert parse_http_date("yesterday") is None
-    assert clock_skew(None, NOON) is None
 
 
 def test_a_fetch_error_is_one_of_a_source():

@@ -290,6 +290,22 @@ def test_a_killed_load_whose_answers_were_too_old_to_resume_from(
     assert count(answer, "interrupted") > 0, "Friday's provisional bar was overtaken"
 
 
+def test_what_a_killed_load_was_told_and_no_later_load_asked_for_is_lost(
+    world: Recorded, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.killed(at(FRIDAY), FIRST, monkeypatch)
+    world.journal.forget()
+    world.load(at(MONDAY))
+    answer = replay(world.settings)
+    assert not answer["same"]
+    prices = answer["sources"][0]["datasets"]["equity_prices"]
+    assert prices["lost"] > 50
+    assert prices["examples"]["lost"]["session"] == FIRST.isoformat()
+    assert prices["only_in_lake"] == prices["only_in_replay"] == 0
+    world.load(at(TUESDAY), FIRST)
+    assert replay(world.settings)["same"]
+
+
 def test_a_killed_load_that_nobody_resumed(
     world: Recorded, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -510,7 +526,7 @@ def bank_story(bank: BankLoads) -> None:
 
     def otherwise(published: Bank) -> None:
         price = published.metals[revised]["1"][0]
-        published.metals[revised]["1"] = ("1000,00", price)
+        published.metals[revised]["1"] = ("10000,00", price)
         published.metals[revised]["2"] = ("-1,00", "2,00")
         published.rates.pop(NOW.date() + timedelta(days=1), None)
 

@@ -53,6 +53,18 @@ def test_only_answers_that_reach_back_and_are_recent_are_kept(journal):
     assert journal.kept("MSFT", FIRST, NOON) is None
 
 
+def test_answers_of_another_host_are_not_resumed_from(tmp_path):
+    """STOCK_PLATFORM_YAHOO_URL was changed after a load was killed."""
+    folder = tmp_path / "responses" / "yahoo"
+    Journal(folder, "http://mirror").keep("AAPL", [response()])
+    assert Journal(folder, "http://mirror").kept("AAPL", FIRST, NOON)
+    for other in (Journal(folder), Journal(folder, "http://other")):
+        assert other.kept("AAPL", FIRST, NOON) is None
+    Journal(folder).keep("AAPL", [response()])
+    assert Journal(folder).kept("AAPL", FIRST, NOON)
+    assert Journal(folder, "http://mirror").kept("AAPL", FIRST, NOON) is None
+
+
 def test_a_later_answer_takes_the_place_of_an_earlier_one(journal):
     journal.keep("AAPL", [response(body=b"old"), response(body=b"older")])
     journal.keep("AAPL", [response(body=b"new")])

@@ -15,6 +15,7 @@ from stock_platform.sources.base import SourceError
 from stock_platform.sources.packed import packed_keys, read_packed
 from stock_platform.sources.yahoo import EARLIEST, YahooSource
 from stock_platform.sources.yahoo_held import LakeView
+from stock_platform.sources.yahoo_plan import ACTIONS_REACH
 from stock_platform.universe import Instrument, Validity
 from tests.support.yahoo_market import Split
 from tests.support.yahoo_world import FIRST, World, at, day, instrument, listing, next_day, sessions
@@ -108,12 +109,13 @@ def test_history_that_is_final_is_not_asked_for(world: World) -> None:
     assert world.objects() == before
 
 
-def test_a_daily_load_asks_for_the_window_and_its_overlap(world: World) -> None:
+def test_a_daily_load_delivers_the_window_and_its_overlap(world: World) -> None:
     world.load(at(FRIDAY), FIRST, FRIDAY)
-    world.load(at(MONDAY))
+    report = world.load(at(MONDAY))
     days = sessions(last=MONDAY)
     assert world.requests() == 4
-    assert asked_from(world) == days[-20]
+    delivered = report.by_session.filter(dataset="equity_prices")["session"].to_list()
+    assert delivered == days[-20:]
     assert MONDAY in world.closes()
     assert world.bars().filter(session=FRIDAY)["finality"].item() == "final"
 
@@ -121,9 +123,17 @@ def test_a_daily_load_asks_for_the_window_and_its_overlap(world: World) -> None:
 def test_a_load_without_a_window_asks_for_what_is_owed_and_its_overlap(world: World) -> None:
     world.refetch = 0
     world.load(at(FRIDAY), FIRST, FRIDAY)
-    world.load(at(MONDAY))
-    assert asked_from(world) == sessions(last=MONDAY)[-7]  # Friday is owed; five before it
+    report = world.load(at(MONDAY))
+    delivered = report.by_session.filter(dataset="equity_prices")["session"].to_list()
+    assert delivered == sessions(last=MONDAY)[-7:]  # Friday is owed; five before it
     assert world.bars().filter(session=FRIDAY)["finality"].item() == "final"
+
+
+def test_a_daily_load_asks_as_far_back_as_actions_may_be_late(world: World) -> None:
+    late = day("2020-12-01")
+    world.load(at(late), FIRST, late)
+    world.load(at("2020-12-02"))
+    assert asked_from(world) == sessions(last=day("2020-12-02"))[-10] - ACTIONS_REACH
 
 
 def test_days_that_no_load_ran_are_made_up_for(world: World) -> None:
