@@ -14,7 +14,7 @@ RUN mkdir stock_platform && touch stock_platform/__init__.py \
 COPY stock_platform ./stock_platform
 COPY dbt ./dbt
 # dbt is parsed here, so that a code location starts fast and a broken project breaks the build.
-RUN python -c "from stock_platform.defs.marts.dbt import manifest; manifest()"
+RUN python -c "from stock_platform.warehouse.manifest import manifest; manifest()"
 
 FROM python:3.11.14-slim-bookworm
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/stock-platform platform \

@@ -46,7 +46,8 @@ class Settings(BaseSettings):
     """Root of the lake: a directory, `file://` or `s3://bucket/prefix`. Empty: `HOME/lake`."""
 
     catalog_uri: str = ""
-    """SQLAlchemy URI of the Iceberg catalog's database. Empty: SQLite in `HOME/catalog.db`."""
+    """The Iceberg catalog: a SQLAlchemy URI, `glue://?region=...`, or `rest+https://host/path`
+    (lake/catalog_uri.py has every form). Empty: SQLite in `HOME/catalog.db`."""
 
     s3_endpoint_url: str = ""
     """Endpoint of an S3 server other than AWS, for example `http://minio:9000`."""
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
 
     dagster_port: Port = 3000
     mlflow_port: Port = 5000
+    docs_port: Port = 3001
     """Ports of the pages that `make up` serves on loopback."""
 
     source: str = "sample"
@@ -129,7 +131,7 @@ class Settings(BaseSettings):
 
     @property
     def catalog(self) -> str:
-        """SQLAlchemy URI of the Iceberg catalog."""
+        """Address of the Iceberg catalog."""
         return self.catalog_uri or f"sqlite:///{self.home / 'catalog.db'}"
 
     @property

@@ -11,6 +11,14 @@
 {{ return("toDateTime64('" ~ moment ~ "', 6, 'UTC')" if moment else none) }}
 {%- endmacro %}
 
+{#- SQL condition: the row was known by that moment. `clock` is the column or expression that says
+    when it became so, the clock of the var `as_of_clock` without one. For rows of which every
+    version counts; the last version of each key is macros/as_of.sql. -#}
+{% macro known_then(clock=none) -%}
+{%- set moment = as_of_moment() -%}
+{{ return((clock or as_of_clock()) ~ ' <= ' ~ moment if moment else 'TRUE') }}
+{%- endmacro %}
+
 {#- `known_at` or `available_at`: the clock of the var `as_of`. -#}
 {% macro as_of_clock() -%}
 {%- set clock = var('as_of_clock', 'known_at') -%}

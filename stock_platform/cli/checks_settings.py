@@ -87,7 +87,7 @@ def lake(settings: Settings) -> Iterator[Check]:
 
 def databases(settings: Settings) -> Iterator[Check]:
     """Catalog, registry and Dagster's storage: a readable SQLite file or a server that answers."""
-    yield _database("catalog", settings.catalog, f"{PREFIX}CATALOG_URI")
+    yield _catalog(settings)
     if settings.mlflow_tracking.startswith(("http://", "https://")):
         from stock_platform.supervisor import answers
 
@@ -166,6 +166,7 @@ def addresses(settings: Settings) -> dict[str, str]:
         "warehouse": _without_password(settings.clickhouse_url or local),
         "dagster": f"http://127.0.0.1:{settings.dagster_port}",
         "mlflow": f"http://127.0.0.1:{settings.mlflow_port}",
+        "dbt_docs": f"http://127.0.0.1:{settings.docs_port}",
         "mlflow_tracking": _without_password(settings.mlflow_tracking),
         "lake": settings.lake_root,
         "catalog": _without_password(settings.catalog),
@@ -191,6 +192,20 @@ def _without_password(url: str) -> str:
     if parts.password is None:
         return url
     return url.replace(f":{parts.password}@", ":***@", 1)
+
+
+def _catalog(settings: Settings) -> Check:
+    from stock_platform.lake.catalog_uri import parse
+    from stock_platform.lake.store import open_store
+
+    try:
+        address = parse(settings.catalog)
+        if address.kind == "sql":
+            return _database("catalog", settings.catalog, f"{PREFIX}CATALOG_URI")
+        address.ask(open_store(settings).iceberg_properties())
+    except PlatformError as error:
+        return Check("catalog", "fail", str(error), f"start it or correct {PREFIX}CATALOG_URI")
+    return Check("catalog", "ok", address.shown)
 
 
 def _database(name: str, uri: str, setting: str) -> Check:

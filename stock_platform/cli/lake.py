@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from stock_platform.cli.moment import moment
+from stock_platform.cli.moment import Clock, ClockOption, moment
 from stock_platform.cli.output import Format, render
 from stock_platform.lake.schema import DATASETS
 
@@ -21,13 +21,15 @@ def register(app: typer.Typer) -> None:
             str | None,
             typer.Option(help="Each row as known at this moment (ISO, UTC); else every version."),
         ] = None,
+        clock: ClockOption = Clock.known_at,
         format_: Annotated[Format, typer.Option("--format")] = Format.table,
     ) -> None:
         from stock_platform.lake import Lake, query
         from stock_platform.settings import load_settings
 
         settings = load_settings()
-        columns, rows = query.query(Lake.open(settings), settings, sql, at=moment(as_of, "--as-of"))
+        at = moment(as_of, "--as-of")
+        columns, rows = query.query(Lake.open(settings), settings, sql, at=at, clock=clock.value)
         text = render(columns, rows, format_)
         if text:
             typer.echo(text)

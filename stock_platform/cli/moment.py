@@ -1,8 +1,29 @@
-"""A moment as a person types it on the command line."""
+"""A moment, and the clock it is read on, as a person types them on the command line."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
 
 from stock_platform.errors import PlatformError
+
+
+class Clock(StrEnum):
+    """Which of a row's clocks says when it was known."""
+
+    known_at = "known_at"
+    available_at = "available_at"
+
+
+ClockOption = Annotated[
+    Clock,
+    typer.Option(
+        "--clock",
+        help="When a row was known: known_at, when it was fetched; available_at, when the world "
+        "could know it, also where history was fetched late.",
+    ),
+]
 
 
 def moment(text: str | None, option: str) -> datetime | None:

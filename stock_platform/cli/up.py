@@ -1,4 +1,4 @@
-"""`stock-platform up`: the warehouse, Dagster and MLflow with their pages, under one supervisor.
+"""`stock-platform up`: the warehouse, Dagster, MLflow and the dbt docs, under one supervisor.
 
 Which services there are and where they listen; how they are kept together is `supervisor.py`.
 """
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def up() -> None:
-        """Serve the warehouse, Dagster and MLflow with their pages until Ctrl-C."""
+        """Serve the warehouse and the pages of Dagster, MLflow and the dbt docs until Ctrl-C."""
         serve(load_settings())
 
 
@@ -134,6 +134,9 @@ def services_of(settings: Settings, *, with_warehouse: bool) -> "Sequence[Servic
     found.append(Service("dagster", web, "Dagster", dagster, f"{dagster}/server_info"))
     daemon = [python, "-m", "dagster._daemon", "run", "-w", workspace, "--log-level", "warning"]
     found.append(Service("daemon", daemon, "Dagster daemon"))
+    docs = [python, "-m", "stock_platform.warehouse.docs_page", "--port", str(settings.docs_port)]
+    address = _loopback(settings.docs_port)
+    found.append(Service("docs", docs, "dbt docs", address, f"{address}/health"))
     return found
 
 
@@ -153,7 +156,10 @@ class Claim:
 
 def claimed_ports(settings: Settings, *, with_warehouse: bool = True) -> list[Claim]:
     """Every port that `up` listens on with these settings."""
-    claims = [Claim("127.0.0.1", settings.dagster_port, f"{PREFIX}DAGSTER_PORT")]
+    claims = [
+        Claim("127.0.0.1", settings.dagster_port, f"{PREFIX}DAGSTER_PORT"),
+        Claim("127.0.0.1", settings.docs_port, f"{PREFIX}DOCS_PORT"),
+    ]
     if serves_mlflow(settings):
         claims.append(Claim("127.0.0.1", settings.mlflow_port, f"{PREFIX}MLFLOW_PORT"))
     if with_warehouse and settings.embedded_warehouse:

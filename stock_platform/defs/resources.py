@@ -5,16 +5,20 @@ Nothing here opens a connection when it is imported or constructed.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
 from stock_platform.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+    from duckdb import DuckDBPyConnection
 
+    from stock_platform.lake.as_of import Clock
     from stock_platform.lake.lake import Lake
     from stock_platform.sources.base import Source
 
@@ -57,6 +61,26 @@ class PlatformResource(dg.ConfigurableResource[Any]):
                 client.close()
 
 
+class LakeDuckDB(DuckDBResource):
+    """DuckDB in memory, offline, with a view per dataset of the lake, through its catalog.
+
+    The same views as `stock-platform lake` gives: every version of every row, or as of a moment.
+    """
+
+    platform: dg.ResourceDependency[PlatformResource]
+
+    @contextmanager
+    def get_connection(
+        self, at: datetime | None = None, clock: "Clock | None" = None
+    ) -> Iterator["DuckDBPyConnection"]:
+        """A connection of its own; with `at` each row as of then by `clock` (or `known_at`)."""
+        from stock_platform.lake.query import register
+
+        with super().get_connection() as connection:
+            register(connection, self.platform.lake(), self.platform.settings, at=at, clock=clock)
+            yield connection
+
+
 @dg.resource(description="MLflow run of this Dagster run (dagster-mlflow), closed when it ends.")
 def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
     """dagster-mlflow's tracking resource, imported only where a run uses it: mlflow takes 5 s."""
@@ -91,14 +115,15 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
 
 def resources() -> dict[str, Any]:
     """The platform's resources by the names that assets ask for."""
-    from dagster_duckdb import DuckDBResource
-
     from stock_platform.defs.marts.dbt import dbt_resource
     from stock_platform.lake.query import OFFLINE
 
+    platform = PlatformResource()
     return {
-        "platform": PlatformResource(),
+        "platform": platform,
         "dbt": dbt_resource,
-        "duckdb": DuckDBResource(database=":memory:", connection_config=dict(OFFLINE)),
+        "duckdb": LakeDuckDB(
+            database=":memory:", connection_config=dict(OFFLINE), platform=platform
+        ),
         "mlflow": mlflow_tracking,
     }

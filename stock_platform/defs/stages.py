@@ -71,7 +71,8 @@ def stages(settings: Settings, source: Source) -> Iterator[Stage]:
         return lambda: _digest(_rows(settings, tables))
 
     ledger = ("forecasts", "promotions")
-    accuracy = ("fct_forecast_accuracy", "agg_accuracy")
+    by = ("week", "model", "instrument", "horizon")
+    accuracy = ("fct_forecast_accuracy", "agg_accuracy", *(f"agg_accuracy_by_{key}" for key in by))
     start = max(first, monday(last) - timedelta(weeks=settings.backtest_weeks - 1))
     yield Stage(
         job="ingest",

@@ -1,4 +1,4 @@
-"""The metastore: one Iceberg table per dataset in namespace `lake`, over objects that never move.
+"""The metastore: one Iceberg table per dataset over objects that never move.
 
 Objects are registered where they lie, nothing is rewritten. Keeping the tables' own metadata small
 is `housekeeping.py`.
@@ -12,13 +12,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from stock_platform.errors import PlatformError
-from stock_platform.lake import housekeeping, iceberg, paths
+from stock_platform.lake import catalog_uri, housekeeping, iceberg, paths
+from stock_platform.lake.catalog_uri import CatalogError
 from stock_platform.lake.schema import DATASETS, Dataset
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from stock_platform.lake.store import ObjectStore
 
-NAMESPACE = "lake"
 _ATTEMPTS = 12
 _MANIFEST_BYTES = 64 * 1024  # about 1,000 objects: a merge rewrites at most this much
 _PROPERTIES = {
@@ -52,10 +50,6 @@ OBJECTS_SCHEMA = pl.Schema(
 )
 
 
-class CatalogError(PlatformError):
-    """The catalog can't be opened or committed to; the message names it and the mend."""
-
-
 @dataclass(frozen=True)
 class NewObject:
     """An object to register."""
@@ -70,51 +64,30 @@ class Catalog:
     """The tables of the lake, made on first use."""
 
     def __init__(self, uri: str, store: ObjectStore) -> None:
-        self._uri = uri
+        self._address = catalog_uri.parse(uri)
         self._store = store
         self._tables: dict[str, Table] = {}
 
     @cached_property
     def _iceberg(self) -> IcebergCatalog:
-        from pyiceberg.catalog.sql import SqlCatalog
-        from sqlalchemy.exc import SQLAlchemyError
-
-        uri = self._uri
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-            uri += "?timeout=60"  # wait for a rival's commit instead of "database is locked"
-        properties = {"warehouse": self._store.uri("iceberg"), **self._store.iceberg_properties()}
-        for attempt in range(3):
-            try:
-                catalog = SqlCatalog(NAMESPACE, uri=uri, **properties)
-                catalog.create_namespace_if_not_exists(NAMESPACE)
-            except (SQLAlchemyError, ImportError) as error:
-                # Of two processes that make a new catalog, one finds its tables half made.
-                if attempt < 2 and isinstance(error, SQLAlchemyError):
-                    time.sleep(0.2)
-                    continue
-                raise CatalogError(
-                    f"can't open the lake's catalog at {_without_password(self._uri)}: {error}"
-                    " (check STOCK_PLATFORM_CATALOG_URI)"
-                ) from error
-            return catalog
-        raise AssertionError("unreachable")
+        return self._address.open(self._store.uri("iceberg"), self._store.iceberg_properties())
 
     def table(self, dataset: Dataset) -> Table:
         """The dataset's table in its present state."""
         from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
 
-        known = self._tables.get(dataset.name)
-        if known is not None:
-            return known.refresh()
-        name = (NAMESPACE, dataset.name)
-        try:
-            table = self._iceberg.load_table(name)
-        except NoSuchTableError:
+        name = (self._address.namespace, dataset.name)
+        with self._address.named_errors("read"):
+            known = self._tables.get(dataset.name)
+            if known is not None:
+                return known.refresh()
             try:
-                table = self._create(dataset)
-            except TableAlreadyExistsError:
                 table = self._iceberg.load_table(name)
+            except NoSuchTableError:
+                try:
+                    table = self._create(dataset)
+                except TableAlreadyExistsError:
+                    table = self._iceberg.load_table(name)
         self._tables[dataset.name] = table
         return table
 
@@ -125,7 +98,7 @@ class Catalog:
         schema = iceberg.schema_of(dataset)
         session = schema.find_field("session").field_id
         return self._iceberg.create_table(
-            (NAMESPACE, dataset.name),
+            (self._address.namespace, dataset.name),
             schema=schema,
             location=self._store.uri(f"iceberg/{dataset.name}"),
             partition_spec=PartitionSpec(
@@ -147,7 +120,7 @@ class Catalog:
         Raises:
             CatalogError: other writers won every attempt.
         """
-        from pyiceberg.exceptions import CommitFailedException
+        from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 
         wanted = {self._store.uri(item.key): item for item in objects}
         for attempt in range(_ATTEMPTS):
@@ -159,14 +132,17 @@ class Catalog:
             if not missing:
                 return 0
             try:
-                self._append(table, missing)
-            except CommitFailedException:
+                with self._address.named_errors("commit to"):
+                    self._append(table, missing)
+            except (CommitFailedException, CommitStateUnknownException):
+                # Lost to a rival, or not answered: the next attempt asks again what is missing.
                 time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 6)))
                 continue
-            housekeeping.tidy(self.table(dataset))
+            with self._address.named_errors("tidy"):
+                housekeeping.tidy(self.table(dataset))
             return len(missing)
         raise CatalogError(
-            f"{dataset.name}: {_ATTEMPTS} commits to the catalog at {_without_password(self._uri)}"
+            f"{dataset.name}: {_ATTEMPTS} commits to the catalog at {self._address.shown}"
             " lost to other writers; run it again (what was written is kept and registered then)"
         )
 
@@ -227,13 +203,3 @@ class Catalog:
     def metadata_location(self, dataset: Dataset) -> str:
         """Address of the table's present metadata file, for readers without a catalog."""
         return self.table(dataset).metadata_location
-
-
-def _without_password(uri: str) -> str:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(uri).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "an address that is no SQLAlchemy URI"

@@ -29,12 +29,12 @@ def tidy(table: Table) -> None:
 
     Losing a race to another writer is fine: it tidied, or the next commit will.
     """
-    from pyiceberg.exceptions import CommitFailedException
+    from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 
     try:
         _tag_finished_week(table)
         _expire(table)
-    except (CommitFailedException, ValueError):
+    except (CommitFailedException, CommitStateUnknownException, ValueError):
         # ValueError: a snapshot or tag that was to go is gone already.
         return
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from stock_platform.settings import Settings
 
 PROJECT = PROJECT_ROOT / "dbt"
+ENTRY = "from stock_platform.warehouse.dbt_process import main; main()"
+"""What an interpreter runs to be dbt."""
 
 
 def start(
@@ -34,10 +36,9 @@ def start(
     dbt's artifacts and log go to `target` (`HOME/dbt` without one), the project stays untouched.
     """
     folder = target or settings.home / "dbt"
-    entry = "from stock_platform.warehouse.dbt_process import main; main()"
     folders = ["--project-dir", str(project), "--profiles-dir", str(project)]
     return subprocess.Popen(
-        [sys.executable, "-c", entry, *arguments, *folders],
+        [sys.executable, "-c", ENTRY, *arguments, *folders],
         env={
             **os.environ,
             **dbt_environment(settings, run_id),

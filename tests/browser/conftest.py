@@ -86,12 +86,13 @@ class Served:
     platform: Platform
     dagster: str
     mlflow: str
+    docs: str
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The simulated market, run once and served on free ports."""
-    dagster, mlflow = free_port(), free_port()
+    dagster, mlflow, docs = free_port(), free_port(), free_port()
     platform = Platform(
         Path(tmp_path_factory.mktemp("served")),
         {
@@ -101,6 +102,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             "STOCK_PLATFORM_BACKTEST_WEEKS": "30",
             "STOCK_PLATFORM_DAGSTER_PORT": str(dagster),
             "STOCK_PLATFORM_MLFLOW_PORT": str(mlflow),
+            "STOCK_PLATFORM_DOCS_PORT": str(docs),
         },
     )
     platform.run()
@@ -114,9 +116,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             start_new_session=True,
         )
     try:
-        for port in (dagster, mlflow):
+        for port in (dagster, mlflow, docs):
             _wait_for(f"http://127.0.0.1:{port}/", up, platform.home / "up.log")
-        yield Served(platform, f"http://127.0.0.1:{dagster}", f"http://127.0.0.1:{mlflow}")
+        yield Served(platform, *(f"http://127.0.0.1:{port}" for port in (dagster, mlflow, docs)))
     finally:
         up.send_signal(signal.SIGINT)
         up.wait(60)

@@ -121,5 +121,29 @@ def test_experiments_page_lists_the_refits(page: Page, served: Served, seen: See
     seen.shot(page, "mlflow")
 
 
+def test_dbt_docs_describe_a_mart_and_show_its_lineage(
+    page: Page, served: Served, seen: Seen
+) -> None:
+    """Made when the page is opened: the first visit waits for it."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(served.docs)
+    page.get_by_placeholder("Search for models...").fill("fct_daily_prices")
+    page.locator(".result-body h4", has_text=re.compile(r"^\s*fct_daily_prices")).click()
+    expect(page.get_by_role("heading", name="fct_daily_prices")).to_be_visible()
+    page.locator("tr.column-row", has_text="close_total_return").click()
+    described = page.get_by_text("with payments reinvested, in currency").locator("visible=true")
+    expect(described.first).to_be_visible()
+    seen.shot(page, "dbt-docs-model")
+    page.get_by_title("View Lineage Graph").click()
+    page.wait_for_timeout(1_000)  # the graph grows to its place
+    seen.shot(page, "dbt-docs-lineage")
+    shown = page.evaluate(
+        "document.querySelector('#cy')._cyreg.cy.nodes(':visible').map(node => node.data('name'))"
+    )
+    assert {"int_daily_prices", "fct_daily_prices"} <= set(shown)
+    assert [url for url in asked if not url.startswith(served.docs)] == []
+
+
 def test_nothing_failed(seen: Seen) -> None:
     assert seen.failures == []

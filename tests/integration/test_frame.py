@@ -20,7 +20,7 @@ from tests.support.platform import Platform, free_port
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Iterator[Platform]:
-    ports = {name: str(free_port()) for name in ("DAGSTER", "MLFLOW")}
+    ports = {name: str(free_port()) for name in ("DAGSTER", "MLFLOW", "DOCS")}
     variables = {f"STOCK_PLATFORM_{name}_PORT": port for name, port in ports.items()}
     one = Platform(tmp_path / "home", variables)
     yield one
@@ -67,6 +67,7 @@ def test_all_pages_answer_and_ctrl_c_leaves_nothing(platform: Platform) -> None:
     for url in (
         f"http://127.0.0.1:{settings.dagster_port}/server_info",
         f"http://127.0.0.1:{settings.mlflow_port}/",
+        f"http://127.0.0.1:{settings.docs_port}/",
         f"http://127.0.0.1:{settings.warehouse_port}/ping",
     ):
         assert answers(url, 10), url
@@ -114,7 +115,7 @@ def test_a_warehouse_that_runs_already_is_used_and_left_alone(platform: Platform
         up = start_up(platform)
         wait_until_all_answer(up, platform)
         assert "the warehouse already runs" in output(platform)
-        assert len(running(record(platform.settings))[1]) == 3
+        assert len(running(record(platform.settings))[1]) == 4
         up.send_signal(signal.SIGTERM)
         assert up.wait(60) == 0
         assert answers(url)

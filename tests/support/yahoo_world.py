@@ -13,6 +13,7 @@ import polars as pl
 from stock_platform import calendars
 from stock_platform.lake import Lake, ingest
 from stock_platform.lake.ingest import LoadReport
+from stock_platform.lake.schema import WRITTEN_IN_ORDER
 from stock_platform.lake.sink import Sink
 from stock_platform.sources.fetching import Gate
 from stock_platform.sources.responses import Journal
@@ -134,7 +135,9 @@ class World:
         sink.adopt(first, moment.date())
         source = self.source()
         parts = list(source.chunks(first, moment.date(), moment))
-        for name in parts[0].tables if parts else ():
+        for name in WRITTEN_IN_ORDER if parts else ():
+            if name not in parts[0].tables:
+                continue
             table = pl.concat(part.tables[name] for part in parts)
             if table.height:
                 file = self.home / f"{name}.parquet"

@@ -1,4 +1,5 @@
 {{ config(materialized='table', order_by=['calendar', 'session']) }}
+-- The same as of any moment: calendars are published ahead, and no price is in them.
 SELECT
     calendar,
     session,

@@ -1,11 +1,9 @@
 """The dbt project as assets: staging, intermediate and marts with their tests as checks."""
 
-import fcntl
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +17,8 @@ from packaging import version
 
 from stock_platform.defs.ingestion.raw import lake_table_key
 from stock_platform.defs.resources import PlatformResource
-from stock_platform.errors import PlatformError
-from stock_platform.settings import PROJECT_ROOT
+from stock_platform.warehouse.dbt import PROJECT
+from stock_platform.warehouse.manifest import manifest
 
 # dagster_dbt needs dbt-core only for dbt's own Python API. dbt runs as a process of its own here,
 # so dagster_dbt is imported the way it imports itself where dbt-core is not installed: that saves
@@ -31,59 +29,11 @@ try:
 finally:
     del sys.modules["dbt.version"]
 
-DBT_FOLDER = PROJECT_ROOT / "dbt"
 DBT_EXECUTABLE = str(Path(sys.executable).parent / "stock-platform-dbt")
 TARGETS_KEPT = 20
 """Of so many runs dbt's folder is kept: its log, and the SQL as it was sent."""
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-project = DbtProject(project_dir=DBT_FOLDER, profiles_dir=DBT_FOLDER)
-
-
-def manifest() -> Path:
-    """The parsed project, parsed again when a file of it is newer.
-
-    One process parses at a time, and the manifest appears whole: several start at once under
-    `make up`, and a killed one must not leave half a file behind.
-
-    Raises:
-        PlatformError: dbt cannot parse the project; the message is dbt's.
-    """
-    path = project.manifest_path
-    files = [
-        file
-        for folder in ("models", "macros", "tests", "seeds")
-        for file in (DBT_FOLDER / folder).rglob("*")
-        if file.is_file()
-    ]
-    newest = max(file.stat().st_mtime for file in [*files, *DBT_FOLDER.glob("*.yml")])
-    if _is_current(path, newest):
-        return path
-    beside = path.parent / "parse"
-    beside.mkdir(parents=True, exist_ok=True)
-    with (beside / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _is_current(path, newest):
-            parsed = subprocess.run(
-                [DBT_EXECUTABLE, "--quiet", "parse", "--target-path", str(beside)],
-                cwd=DBT_FOLDER,
-                env={**os.environ, "DBT_PROFILES_DIR": str(DBT_FOLDER)},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if parsed.returncode:
-                raise PlatformError(
-                    f"dbt cannot parse {DBT_FOLDER}:\n{parsed.stdout}{parsed.stderr}"
-                )
-            # dagster-dbt gives the other file to each run, which then needs no parsing of its own.
-            for name in ("partial_parse.msgpack", path.name):
-                (beside / name).replace(path.parent / name)
-            path.touch()
-    return path
-
-
-def _is_current(path: Path, newest: float) -> bool:
-    return path.exists() and path.stat().st_mtime >= newest
+project = DbtProject(project_dir=PROJECT, profiles_dir=PROJECT)
 
 
 class DbtProcess(DbtCliResource):
@@ -98,7 +48,7 @@ class DbtProcess(DbtCliResource):
 
 
 dbt_resource = DbtProcess(
-    project_dir=str(DBT_FOLDER), profiles_dir=str(DBT_FOLDER), dbt_executable=DBT_EXECUTABLE
+    project_dir=str(PROJECT), profiles_dir=str(PROJECT), dbt_executable=DBT_EXECUTABLE
 )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +15,8 @@ from stock_platform.lake.lake import Lake
 from stock_platform.ml.ledger import create_tables
 from stock_platform.settings import PROJECT_ROOT, Settings
 from stock_platform.sources import get_source
+from stock_platform.warehouse import beside, reference
 from stock_platform.warehouse import dbt as plain_dbt
-from stock_platform.warehouse import reference
 from stock_platform.warehouse.client import connect
 from stock_platform.warehouse.local import ensure_running
 from tests.support.dbt_project import Project
@@ -44,9 +46,9 @@ def sample(warehouse: Settings) -> tuple[Settings, float]:
     return warehouse, time.monotonic() - start
 
 
-@pytest.fixture
-def project(warehouse: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """An empty database with empty reference tables, and an empty lake.
+@contextmanager
+def empty_project(warehouse: Settings, base: Path) -> Iterator[Project]:
+    """An empty database with empty reference tables, and an empty lake below `base`.
 
     Both have the same name in every test, because dbt parses the project anew when one changes.
     """
@@ -62,7 +64,6 @@ def project(warehouse: Settings, tmp_path_factory: pytest.TempPathFactory) -> It
         reference.REFERENCE_SESSIONS,
     ):
         client.command(table.ddl(table.name))
-    base = tmp_path_factory.getbasetemp()
     yield Project(
         settings=warehouse,
         client=client,
@@ -71,9 +72,18 @@ def project(warehouse: Settings, tmp_path_factory: pytest.TempPathFactory) -> It
         folder=PROJECT_ROOT / "dbt",
         target=base / "dbt-target",
     )
-    client.command("DROP DATABASE unit")
+    for name in reversed(beside.databases(client)):
+        if name.startswith("unit"):  # what a test built beside it, then itself
+            client.command(f"DROP DATABASE {name}")
     client.close()
     shutil.rmtree(base / "unit-lake", ignore_errors=True)
+
+
+@pytest.fixture
+def project(warehouse: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """An empty project of a test's own."""
+    with empty_project(warehouse, tmp_path_factory.getbasetemp()) as made:
+        yield made
 
 
 @pytest.fixture

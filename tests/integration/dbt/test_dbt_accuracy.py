@@ -1,4 +1,4 @@
-"""Scores of fct_forecast_accuracy and agg_accuracy against the same formulas in numpy."""
+"""Scores of fct_forecast_accuracy and the agg_accuracy* against the same formulas in numpy."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -50,8 +50,8 @@ def pinball(row: dict[str, object], actual: float) -> float:
 def score(project: Project, rows: list[dict[str, object]]) -> None:
     names = list(FORECASTS)
     project.client.insert("forecasts", [[r[n] for n in names] for r in rows], column_names=names)
-    models = "dim_instrument int_daily_prices fct_forecast_accuracy agg_accuracy"
-    bad = project.dbt("build", "--select", models, "--exclude", "test_type:unit")[1]
+    models = "dim_instrument int_daily_prices path:models/marts/accuracy"
+    bad = project.dbt("build", "--select", *models.split(), "--exclude", "test_type:unit")[1]
     assert bad == {}
 
 
@@ -96,6 +96,24 @@ def test_scores_agree_with_numpy(on_sample: Project) -> None:
     assert summary == [pytest.approx((*expected, 1 - losses[0] / losses[1]), rel=1e-9)]
     names = on_sample.rows("SELECT backtest_name, forecasts FROM agg_accuracy ORDER BY ALL")
     assert names == [("another", 1), ("sample", 2)]
+
+    mape, bias = 100 * np.mean(np.abs(errors) / prices), 100 * np.mean(np.divide(errors, prices))
+    brier = np.mean([(0.5 - (p > 560.99)) ** 2 for p in prices])
+    expected = (2, mape, bias, brier, 1 - losses[0] / losses[1])
+    for by in ("model", "instrument", "horizon"):
+        found = on_sample.rows(
+            f"SELECT forecasts, mape, bias, brier_score, skill FROM agg_accuracy_by_{by}"
+            " WHERE backtest_name = 'sample'"
+        )
+        assert found == [pytest.approx(expected, rel=1e-9)], by
+    by_week = on_sample.rows(
+        "SELECT week, instruments, forecasts, mape FROM agg_accuracy_by_week"
+        " WHERE backtest_name = 'sample' ORDER BY week"
+    )
+    assert by_week == [
+        (date(2012, 5, 28), 1, 1, pytest.approx(100 * abs(errors[0]) / prices[0], rel=1e-9)),
+        (date(2012, 6, 4), 1, 1, pytest.approx(100 * abs(errors[1]) / prices[1], rel=1e-9)),
+    ]
 
 
 def test_a_week_issued_again_counts_once_in_each_backtest(on_sample: Project) -> None:

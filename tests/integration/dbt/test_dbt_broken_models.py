@@ -54,3 +54,50 @@ def test_a_broken_model_fails_a_test(on_sample: Project, tmp_path, broken: str) 
     chosen = ["--select", *selected, "--exclude", "test_type:unit", "--indirect-selection", "eager"]
     bad |= project.dbt("test", *chosen)[1]
     assert caught_by <= set(bad), bad
+
+
+MARKET_BREAKS = {
+    "a calendar joined by day, not by week": (
+        "models/intermediate/int_weekly_prices.sql",
+        "GROUP BY calendar, week\n",
+        "GROUP BY calendar, week, session\n",
+        {"unique_key_int_weekly_prices_instrument_id__week", "int_weekly_prices_has_every_bar"},
+    ),
+    "a dropped symbol": (
+        "models/marts/market/agg_market_overview.sql",
+        "instruments.asset_class = 'equity'",
+        "instruments.asset_class = 'equity' AND bars.symbol != 'IBM'",
+        {"agg_market_overview_counts_every_bar"},
+    ),
+    "a high that was still to come": (
+        "models/marts/market/agg_volatility.sql",
+        "ROWS BETWEEN 249 PRECEDING AND CURRENT ROW",
+        "ROWS BETWEEN 249 PRECEDING AND UNBOUNDED FOLLOWING",
+        {"a_drawdown_is_from_the_highest_close_so_far"},
+    ),
+    "an anomaly measured by its own month": (
+        "models/marts/market/fct_price_anomalies.sql",
+        "RANGE BETWEEN 12 PRECEDING AND 1 PRECEDING",
+        "RANGE BETWEEN 12 PRECEDING AND CURRENT ROW",
+        {"an_anomaly_is_measured_by_the_twelve_months_before"},
+    ),
+    "a payment measured in the shares of before a split": (
+        "models/marts/prices/fct_corporate_actions.sql",
+        "actions.value * actions.day_ratio / previous_close",
+        "actions.value / previous_close",
+        {"a_payment_is_measured_in_the_shares_it_is_paid_on"},
+    ),
+}
+
+
+def test_each_broken_market_mart_fails_a_test_of_its_own(on_sample: Project, tmp_path) -> None:
+    """Each break is in another model, so one build shows them all."""
+    project = on_sample
+    for place, (file, right, wrong, _) in enumerate(MARKET_BREAKS.values()):
+        project = project.edited(tmp_path / str(place), file, right, wrong)
+    broken = [file.rpartition("/")[2].removesuffix(".sql") for file, *_ in MARKET_BREAKS.values()]
+    made_of = ["dim_instrument", "dim_session", "int_daily_prices", "fct_features_daily"]
+    assert project.dbt("run", "--select", *made_of, *broken)[1] == {}
+    bad = set(project.dbt("test", "--select", *broken, "--indirect-selection", "eager")[1])
+    caught = {name: caught_by <= bad for name, (*_, caught_by) in MARKET_BREAKS.items()}
+    assert caught == dict.fromkeys(MARKET_BREAKS, True), bad

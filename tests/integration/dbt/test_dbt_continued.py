@@ -10,8 +10,11 @@ import pytest
 from stock_platform import calendars
 from tests.support.dbt_project import Project, bar, content, frame, put, put_all
 
-MODELS = "int_daily_prices fct_features_daily"
-STAGING = "stg_equity_prices stg_corporate_actions"
+MODELS = (
+    "int_daily_prices fct_features_daily int_weekly_prices fct_corporate_actions"
+    " agg_market_overview agg_volatility fct_price_anomalies"
+)
+STAGING = "stg_equity_prices stg_corporate_actions dim_instrument dim_session"
 SYMBOLS = ("A", "B", "C", "D")
 DAYS = calendars.sessions("XNYS", date(2018, 9, 4), date(2020, 3, 13))
 
@@ -57,8 +60,9 @@ def put_actions(project: Project, rows: list[dict[str, object]], name: str = "da
 def market(project: Project) -> Project:
     for symbol in SYMBOLS:
         project.client.command(
-            "INSERT INTO reference_instruments (instrument_id, symbol, calendar, source)"
-            f" VALUES ('{symbol}', '{symbol}', 'XNYS', 'unit')"
+            "INSERT INTO reference_instruments"
+            " (instrument_id, symbol, asset_class, calendar, sector, source)"
+            f" VALUES ('{symbol}', '{symbol}', 'equity', 'XNYS', '{symbol > 'B'}', 'unit')"
         )
     numbered = [
         ["XNYS", day, n, datetime(day.year, day.month, day.day, 14, tzinfo=UTC),

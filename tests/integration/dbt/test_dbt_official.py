@@ -7,7 +7,9 @@ import pytest
 from tests.support.dbt_project import KNOWN_AT, Project, bar, frame, put
 
 EVERYTHING = "stg_metal_prices stg_fx_rates fct_metal_prices fct_fx_rates"
-REVISIONS = "stg_equity_prices stg_corporate_actions fct_price_revisions"
+REVISIONS = (
+    "stg_equity_prices stg_corporate_actions stg_metal_prices stg_fx_rates fct_price_revisions"
+)
 
 
 def official(session: date, symbol: str, **figures: object) -> dict[str, object]:
@@ -109,10 +111,54 @@ def test_a_restated_bar_is_listed_and_a_rebasing_told_apart(project: Project) ->
     build(project, REVISIONS)
     moments = [f"{at:%Y-%m-%d %H:%M:%S}.000000" for at in (KNOWN_AT, later)]
     assert project.rows(
-        "SELECT instrument_id, kind, close_before, close_after, round(close_change, 6),"
+        "SELECT instrument_id, kind, value_before, value_after, round(change, 6),"
         " toString(known_before_at), toString(known_at) FROM fct_price_revisions"
         " ORDER BY instrument_id"
     ) == [
         ("A", "revision", 10.0, 10.2, 0.02, *moments),
         ("B", "rebasing", 40.0, 10.0, -0.75, *moments),
+    ]
+
+
+def test_restated_metals_rates_and_actions_are_listed_too(project: Project) -> None:
+    day, later = date(2026, 3, 3), datetime(2026, 3, 9, tzinfo=UTC)
+    restated = {"known_at": later, "available_at": later, "availability": "observed"}
+
+    def versions(
+        dataset: str, *rows: dict[str, object], after: tuple[dict[str, object], ...]
+    ) -> None:
+        put(project, frame(list(rows), dataset), day, dataset=dataset)
+        news = [row | restated for row in after]
+        name = "rev-20260309T000000000000Z"
+        put(project, frame(news, dataset), day, name=name, dataset=dataset)
+
+    gold = official(day, "XAU", metal="XAU", buy=100.0, sell=110.0)
+    silver = official(day, "XAG", metal="XAG", buy=1.0, sell=1.0)
+    versions("metal_prices", gold, silver, after=(gold | {"buy": 105.0},))
+    dollar = official(day, "USD", quoted_currency="USD", nominal=1.0, rate=80.0)
+    versions("fx_rates", dollar, after=(dollar | {"rate": 60.0},))
+    who = {"instrument_id": "A", "currency": "USD", "source": "unit"}
+    paid = official(day, "A") | who
+    dividend = paid | {"action": "dividend", "value": 0.5}
+    split = paid | {"action": "split", "value": 2.0}
+    # Withdrawn, and listed again.
+    versions("corporate_actions", dividend, split, after=(dividend | {"value": 0.0},))
+    again = {"known_at": datetime(2026, 3, 10, tzinfo=UTC), "availability": "observed"}
+    put(
+        project,
+        frame([dividend | restated | again], "corporate_actions"),
+        day,
+        name="rev-20260310T000000000000Z",
+        dataset="corporate_actions",
+    )
+    build(project, REVISIONS)
+    assert project.rows(
+        "SELECT dataset, symbol, figure, kind, value_before, value_after, round(change, 6),"
+        " round(largest_change, 6), volume_before, source FROM fct_price_revisions"
+        " ORDER BY dataset, symbol, known_at"
+    ) == [
+        ("corporate_actions", "A", "dividend", "revision", 0.5, 0.0, -1.0, 1.0, None, "unit"),
+        ("corporate_actions", "A", "dividend", "revision", 0.0, 0.5, 1.0, 1.0, None, "unit"),
+        ("fx_rates", "USD", "rate", "revision", 80.0, 60.0, -0.25, 0.25, None, "cbr"),
+        ("metal_prices", "XAU", "mid", "revision", 105.0, 107.5, 0.02381, 0.05, None, "cbr"),
     ]

@@ -19,6 +19,7 @@ def settings(tmp_path: Path) -> Settings:
         home=tmp_path / "home",
         dagster_port=free_port(),
         mlflow_port=free_port(),
+        docs_port=free_port(),
         warehouse_port=free_port(),
     )
 

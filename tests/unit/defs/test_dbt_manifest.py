@@ -15,7 +15,7 @@ def test_processes_that_start_at_once_all_find_a_whole_manifest(tmp_path: Path) 
     ignored = shutil.ignore_patterns("target", "logs", ".git", ".venv", "build", ".stock-platform")
     clone = tmp_path / "clone"
     shutil.copytree(PROJECT_ROOT, clone, ignore=ignored)
-    read = "from stock_platform.defs.marts import dbt; print(dbt.manifest())"
+    read = "from stock_platform.warehouse.manifest import manifest; print(manifest())"
     environment = {**os.environ, "PYTHONPATH": str(clone)}
     starting = [
         subprocess.Popen(

@@ -126,6 +126,58 @@ def test_an_outage_of_one_evening_does_not_vanish_among_years() -> None:
     assert coverage.outage(old).share == pytest.approx(1 / 400)
 
 
+def lacking(*sessions: int, of: int = 4, count: int = 8, alone: bool = False) -> pl.DataFrame:
+    """The states when all instruments, or only the first, lack the bars of some of `count` days."""
+    symbols = [f"S{n}" for n in range(of)]
+    missing = pl.col("session").is_in([day(n) for n in sessions])
+    missing = missing & (pl.col("symbol") == "S0") if alone else missing
+    gap = pl.when(missing)
+    return expected(" ".join(symbols), count).with_columns(
+        state=gap.then(pl.lit("provider_missing")).otherwise(pl.lit("final")),
+        detail=gap.then(pl.lit("no bar")).otherwise(pl.lit("")),
+        is_outage=pl.lit(False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "outages"),
+    [
+        (lacking(7), {7}),  # nothing of the newest day: it stands still
+        (lacking(3), set()),  # bars before and after it: the exchange was closed
+        (lacking(3, 4), {3, 4}),
+        (lacking(6, 7), {6, 7}),
+        (lacking(1, 7), {7}),
+        (lacking(6, 7, alone=True), set()),
+        (lacking(6, 7, of=2), set()),  # too few to tell
+    ],
+)
+def test_what_most_of_a_calendar_lack_is_an_outage(found: pl.DataFrame, outages: set[int]) -> None:
+    judged = coverage.with_stale(found)
+    assert judged.drop("is_outage", "detail").equals(found.drop("is_outage", "detail"))
+    stale = judged.filter("is_outage")
+    assert {(session - MONDAY).days for session in stale["session"]} == outages
+    assert all("stale" in detail for detail in stale["detail"])
+    assert coverage.outage(judged).share == (1.0 if outages else 0.0)
+
+
+def test_the_newest_days_that_count_are_those_that_are_due() -> None:
+    early = pl.when(pl.col("session") == day(7)).then(pl.lit("not_yet_final")).otherwise("state")
+    judged = coverage.with_stale(lacking(6).with_columns(state=early))
+    assert judged.filter("is_outage")["session"].unique().to_list() == [day(6)]
+
+
+def test_what_does_not_ask_a_provider_is_never_stale(workshop: Workshop) -> None:
+    """Most files of a folder end before the last of them does."""
+    symbols = "AAA BBB CCC"
+    workshop.load(
+        coverage=[absent(symbol, day(0), "provider_missing") for symbol in symbols.split()]
+    )
+    wanted = expected(symbols, 1)
+    for live, share in ((True, 1.0), (False, 0.0)):
+        found = coverage.states(workshop.lake, workshop.settings, "said", wanted, live=live)
+        assert coverage.outage(found).share == share
+
+
 def test_the_heat_map_is_a_picture_of_any_coverage() -> None:
     for symbols in ("AAA", " ".join(f"S{n}" for n in range(80))):
         found = expected(symbols, 70).with_columns(state=pl.lit("final"))

@@ -1,6 +1,6 @@
 {{ config(materialized='table', order_by=['kind', 'backtest_name', 'instrument_id', 'model_name', 'horizon']) }}
--- How a model did on an instrument so far. Skill is of the sums, not the mean of rows' skills: one
--- quiet week must not outweigh the rest.
+-- How a model did on an instrument so far; the finest of the agg_accuracy*, and the only one whose
+-- errors are also told in the instrument's currency. Rebuilt and swapped, see agg_accuracy_by_week.
 SELECT
     kind,
     backtest_name,
@@ -9,18 +9,9 @@ SELECT
     model_name,
     horizon,
     any(currency) AS currency,
-    count() AS forecasts,
-    min(origin_session) AS first_origin,
-    max(origin_session) AS last_origin,
-    avg(absolute_error) AS mae,
-    sqrt(avg(error * error)) AS rmse,
-    avg(absolute_percentage_error) AS mape,
-    avg(is_inside_50) AS coverage_50,
-    avg(is_inside_80) AS coverage_80,
-    avg(is_inside_95) AS coverage_95,
-    avg(pinball_loss) AS pinball_loss,
-    avg(baseline_absolute_error) AS baseline_mae,
-    avg(baseline_pinball_loss) AS baseline_pinball_loss,
-    1 - sum(forecast.pinball_loss) / nullIf(sum(forecast.baseline_pinball_loss), 0) AS skill
+    {{ exact_mean('forecast.absolute_error') }} AS mae,
+    sqrt({{ exact_mean('forecast.error * forecast.error') }}) AS rmse,
+    {{ exact_mean('forecast.baseline_absolute_error') }} AS baseline_mae,
+    {{ accuracy_measures() }}
 FROM {{ ref('fct_forecast_accuracy') }} AS forecast
 GROUP BY kind, backtest_name, instrument_id, model_name, horizon

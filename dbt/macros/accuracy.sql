@@ -1,0 +1,18 @@
+{#- How a set of scored forecasts did: the measures that every agg_accuracy* has, each free of a
+    currency so that it may be taken over instruments. `forecast` is fct_forecast_accuracy. Skill is
+    of the sums, not the mean of rows' skills: one quiet week must not outweigh the rest. -#}
+{% macro accuracy_measures() -%}
+    count() AS forecasts,
+    min(forecast.origin_session) AS first_origin,
+    max(forecast.origin_session) AS last_origin,
+    {{ exact_mean('forecast.absolute_percentage_error') }} AS mape,
+    {{ exact_mean('100 * forecast.baseline_absolute_error / forecast.actual') }} AS baseline_mape,
+    {{ exact_mean('100 * forecast.error / forecast.actual') }} AS bias,
+    avg(forecast.is_inside_50) AS coverage_50,
+    avg(forecast.is_inside_80) AS coverage_80,
+    avg(forecast.is_inside_95) AS coverage_95,
+    {{ exact_mean('pow(forecast.p_up - forecast.is_up, 2)') }} AS brier_score,
+    {{ exact_mean('forecast.pinball_loss') }} AS pinball_loss,
+    {{ exact_mean('forecast.baseline_pinball_loss') }} AS baseline_pinball_loss,
+    1 - pinball_loss / nullIf(baseline_pinball_loss, 0) AS skill
+{%- endmacro %}

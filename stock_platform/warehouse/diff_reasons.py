@@ -1,0 +1,170 @@
+"""Why a row of a mart differs between two states: because what it is made of differs.
+
+Three things are looked at. Spans: which instruments each side has, and until which session.
+Versions: bars (of int_daily_prices, or rows of a mart that carries its own versions) that one side
+lacks or holds in another version. Actions: splits and payments as each side knew them. A row has
+the first reason in `_cases` that holds; one without any is `code`: the SQL that made it, or the
+universe it describes, was another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from stock_platform.lake import as_of
+from stock_platform.lake.schema import CORPORATE_ACTIONS
+from stock_platform.warehouse.diff_rows import Compared, Pair, sql
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from stock_platform.progress import Progress
+    from stock_platform.warehouse.beside import State
+    from stock_platform.warehouse.manifest import Mart
+
+BARS = "int_daily_prices"
+STRENGTH = [
+    "split", "dividend", "provisional to final", "revision", "late bar",
+    "instrument added", "instrument left", "new session",
+]  # fmt: skip
+"""Of several things that happened to a session, the first is told."""
+_ADJUSTED = ("_adjusted", "_total_return")
+"""Endings of columns on the basis of the last session, which every later action changes. So does
+one that tells a version of a bar from a rebasing, in a mart of versions (known_at in its key)."""
+_TEXT, _MOMENT = "LowCardinality(String)", "DateTime64(6, 'UTC')"
+_LAST_DAY = "toDate('2149-06-06')"
+"""The day of a row without one: everything lies before it."""
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Explains the differing rows of `pair`, with tables of its own in the database `scratch`."""
+
+    client: Client
+    scratch: str
+    mart: Mart
+    pair: Pair
+    left: State
+    right: State
+    source: str
+
+    def explain(self, changes: str, table: str, progress: Progress | None = None) -> None:
+        """Create `table`: the rows of `changes` (see `Pair.write`) with a `reason`."""
+        spans, events = f"{self.scratch}.spans", f"{self.scratch}.events"
+        day = self._value("session") or self._value("target_session")
+        instrument = self._value("instrument_id")
+        told = BARS if self._reads_bars else self.mart.name
+        if self._reads_bars or instrument:
+            dated = "session" if self._reads_bars or self._value("session") else _LAST_DAY
+            sides = (f"{state.database}.{told}" for state in (self.left, self.right))
+            self.client.command(sql().create_spans(spans, *sides, dated))
+        else:
+            nobody = "(SELECT '' AS instrument_id WHERE false)"
+            self.client.command(sql().create_spans(spans, nobody, nobody, _LAST_DAY))
+        self.client.command(sql().create_events(events))
+        if found := self._found(changes, spans, progress):
+            self.client.command(sql().insert_events(events, found, spans, STRENGTH))
+        row = {"instrument": instrument or "''", "day": day or _LAST_DAY}
+        otherwise = "'code'" if self._reads_bars or self._carries_versions else "'other'"
+        cases = [(when, why) for when, why in self._cases(has_day=day is not None) if when]
+        self.client.command(
+            sql().create_explained(table, self.pair, changes, spans, events, row, cases, otherwise)
+        )
+
+    def _cases(self, *, has_day: bool) -> list[tuple[str, str]]:
+        """Conditions and reasons in SQL; an empty condition never holds for this mart."""
+        one_sided = "side != 'changed'"
+        newer = "row_day > least(left_last, right_last)" if has_day else "left_last != right_last"
+        at_its_day = "event.session = row_day AND event.cause"
+        is_version = "known_at" in self.pair.key
+        looks_ahead = is_version or any(
+            column.name.endswith(_ADJUSTED) for column in self.pair.values
+        )
+        scores = "forecasts" in self.mart.upstream
+        return [
+            ("side = 'only_right' AND on_right AND NOT on_left", "'instrument added'"),
+            ("side = 'only_left' AND on_left AND NOT on_right", "'instrument left'"),
+            (f"{at_its_day} = 'provisional to final'", "event.cause"),
+            (f"on_left AND on_right AND {newer}", "'new session'"),
+            (one_sided if is_version else "", "'revision'"),
+            (f"{at_its_day} != ''", "event.cause"),
+            (one_sided if scores else "", "'new forecast'"),
+            ("last_action > row_day" if looks_ahead else "", "later.action"),
+            ("event.cause != ''", "event.cause"),
+            ("elsewhere.cause != ''" if self.mart.across else "", "elsewhere.cause"),
+        ]
+
+    def _value(self, name: str) -> str | None:
+        """SQL of a row's value, whichever side has it; None if the mart lacks the column."""
+        if name in self.pair.key:
+            return name
+        if any(column.name == name for column in self.pair.values):
+            return f"if(side = 'only_left', left_{name}, right_{name})"
+        return None
+
+    @property
+    def _carries_versions(self) -> bool:
+        """Whether the mart's own rows say which version of what they are."""
+        values = {column.name for column in self.pair.values}
+        dated = {"instrument_id", "session"} <= {*self.pair.key}
+        return dated and {"known_at", "finality"} <= values and not self._reads_bars
+
+    @cached_property
+    def _reads_bars(self) -> bool:
+        """Whether the mart is made of bars, and both sides still have them."""
+        found = self.client.query(
+            "SELECT count() FROM system.tables WHERE name = {bars:String}"
+            " AND database IN {sides:Array(String)}",
+            parameters={"bars": BARS, "sides": [self.left.database, self.right.database]},
+        )
+        sides = len({self.left.database, self.right.database})
+        return BARS in self.mart.upstream and found.result_rows[0][0] == sides
+
+    def _found(self, changes: str, spans: str, progress: Progress | None) -> list[str]:
+        """Statements that give (instrument_id, session, cause)."""
+        found = []
+        if self._reads_bars:
+            versions = Pair(
+                left=f"{self.left.database}.{BARS}",
+                right=f"{self.right.database}.{BARS}",
+                key={"instrument_id": _TEXT, "session": "Date"},
+                values=[
+                    Compared("known_at", _MOMENT, _MOMENT),
+                    Compared("finality", _TEXT, _TEXT),
+                ],
+            )
+            changes = f"{self.scratch}.versions"
+            versions.write(self.client, changes, progress)
+        if self._reads_bars or self._carries_versions:
+            found.append(sql().version_events(changes, spans, self._provisional()))
+        if "stg_corporate_actions" in self.mart.upstream:
+            staged = sql().actions(f"{self.client.database}.stg_corporate_actions", self.source)
+            key = CORPORATE_ACTIONS.key
+            sides = (
+                as_of.render(staged, key, _moment(state), state.clock)
+                for state in (self.left, self.right)
+            )
+            found.append(sql().action_events(*sides, key))
+        return found
+
+    def _provisional(self) -> dict[str, str]:
+        """Bars that the other side knew as provisional, by the side that has them."""
+        if "stg_equity_prices" not in self.mart.upstream:
+            return {}
+        staged = f"{self.client.database}.stg_equity_prices"
+        found = {}
+        for side, other in (("only_left", self.right), ("only_right", self.left)):
+            moment = _moment(other)
+            known = f"{other.clock} <= {moment}" if moment else "true"
+            found[side] = sql().provisional_bars(staged, self.source, known)
+        return found
+
+
+def _moment(state: State) -> str | None:
+    """SQL of the moment a state is known as of; None for everything."""
+    if state.moment is None:
+        return None
+    return f"toDateTime64('{state.moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}', 6, 'UTC')"
