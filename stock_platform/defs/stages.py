@@ -54,7 +54,8 @@ def stages(settings: Settings, source: Source) -> Iterator[Stage]:
     package = PROJECT_ROOT / "stock_platform"
     calendars = [package / f"{name}.py" for name in ("calendars", "calendar_cbr", "universe")]
     loading = _digest_of(package / "sources", package / "lake", *calendars)
-    models = _digest_of(PROJECT_ROOT / "dbt" / "models", PROJECT_ROOT / "dbt" / "macros")
+    dbt = PROJECT_ROOT / "dbt"
+    models = _digest_of(dbt / "models", dbt / "macros", dbt / "dbt_project.yml")
     reference = _digest_of(package / "warehouse" / "reference.py", *calendars)
     forecasting = _digest_of(package / "ml")
 

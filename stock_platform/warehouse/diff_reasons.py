@@ -1,10 +1,10 @@
 """Why a row of a mart differs between two states: because what it is made of differs.
 
 Three things are looked at. Spans: which instruments each side has, and until which session.
-Versions: bars (of int_daily_prices, or rows of a mart that carries its own versions) that one side
-lacks or holds in another version. Actions: splits and payments as each side knew them. A row has
-the first reason in `_cases` that holds; one without any is `code`: the SQL that made it, or the
-universe it describes, was another.
+Versions: bars (of int_daily_prices or its like, or rows of a mart that carries its own versions)
+that one side lacks or holds in another version. Actions: splits and payments as each side knew
+them. A row has the first reason in `_cases` that holds; one without any is `code`: the SQL that
+made it, or the universe it describes, was another.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from stock_platform.warehouse.beside import State
     from stock_platform.warehouse.manifest import Mart
 
-BARS = "int_daily_prices"
+BARS = ("int_daily_prices", "fct_metal_prices")
+"""What other marts are made of, a row per instrument and session with its version."""
 STRENGTH = [
     "split", "dividend", "provisional to final", "revision", "late bar",
     "instrument added", "instrument left", "new session",
@@ -54,11 +55,11 @@ class Reasons:
     def explain(self, changes: str, table: str, progress: Progress | None = None) -> None:
         """Create `table`: the rows of `changes` (see `Pair.write`) with a `reason`."""
         spans, events = f"{self.scratch}.spans", f"{self.scratch}.events"
-        day = self._value("session") or self._value("target_session")
+        day = self._day()
         instrument = self._value("instrument_id")
-        told = BARS if self._reads_bars else self.mart.name
-        if self._reads_bars or instrument:
-            dated = "session" if self._reads_bars or self._value("session") else _LAST_DAY
+        told = self._bars or self.mart.name
+        if self._bars or instrument:
+            dated = "session" if self._bars or self._value("session") else _LAST_DAY
             sides = (f"{state.database}.{told}" for state in (self.left, self.right))
             self.client.command(sql().create_spans(spans, *sides, dated))
         else:
@@ -68,7 +69,7 @@ class Reasons:
         if found := self._found(changes, spans, progress):
             self.client.command(sql().insert_events(events, found, spans, STRENGTH))
         row = {"instrument": instrument or "''", "day": day or _LAST_DAY}
-        otherwise = "'code'" if self._reads_bars or self._carries_versions else "'other'"
+        otherwise = "'code'" if self._bars or self._carries_versions else "'other'"
         cases = [(when, why) for when, why in self._cases(has_day=day is not None) if when]
         self.client.command(
             sql().create_explained(table, self.pair, changes, spans, events, row, cases, otherwise)
@@ -105,31 +106,50 @@ class Reasons:
             return f"if(side = 'only_left', left_{name}, right_{name})"
         return None
 
+    def _day(self) -> str | None:
+        """SQL of the last day a row speaks of; None for a row about all days."""
+        columns = {**self.pair.key, **{one.name: one.right for one in self.pair.values}}
+        # The week of an accuracy is its origins'; what it speaks of comes later.
+        scores = "forecasts" in self.mart.upstream
+        for name, day in {
+            "session": "{}",
+            "target_session": "{}",
+            "last_session": "{}",
+            "week": "addDays({}, 6)",
+            "month": "toLastDayOfMonth({})",
+        }.items():
+            if columns.get(name) == "Date" and not (scores and name == "week"):
+                return day.format(self._value(name))
+        return None
+
     @property
     def _carries_versions(self) -> bool:
         """Whether the mart's own rows say which version of what they are."""
         values = {column.name for column in self.pair.values}
         dated = {"instrument_id", "session"} <= {*self.pair.key}
-        return dated and {"known_at", "finality"} <= values and not self._reads_bars
+        return dated and {"known_at", "finality"} <= values and not self._bars
 
     @cached_property
-    def _reads_bars(self) -> bool:
-        """Whether the mart is made of bars, and both sides still have them."""
-        found = self.client.query(
-            "SELECT count() FROM system.tables WHERE name = {bars:String}"
-            " AND database IN {sides:Array(String)}",
-            parameters={"bars": BARS, "sides": [self.left.database, self.right.database]},
-        )
-        sides = len({self.left.database, self.right.database})
-        return BARS in self.mart.upstream and found.result_rows[0][0] == sides
+    def _bars(self) -> str | None:
+        """The bars that the mart is made of, if both sides have them."""
+        sides = {self.left.database, self.right.database}
+        for bars in BARS:
+            if bars in self.mart.upstream:
+                found = self.client.query(
+                    "SELECT count() FROM system.tables WHERE name = {bars:String}"
+                    " AND database IN {sides:Array(String)}",
+                    parameters={"bars": bars, "sides": sorted(sides)},
+                )
+                return bars if found.result_rows[0][0] == len(sides) else None
+        return None
 
     def _found(self, changes: str, spans: str, progress: Progress | None) -> list[str]:
         """Statements that give (instrument_id, session, cause)."""
         found = []
-        if self._reads_bars:
+        if self._bars:
             versions = Pair(
-                left=f"{self.left.database}.{BARS}",
-                right=f"{self.right.database}.{BARS}",
+                left=f"{self.left.database}.{self._bars}",
+                right=f"{self.right.database}.{self._bars}",
                 key={"instrument_id": _TEXT, "session": "Date"},
                 values=[
                     Compared("known_at", _MOMENT, _MOMENT),
@@ -138,7 +158,7 @@ class Reasons:
             )
             changes = f"{self.scratch}.versions"
             versions.write(self.client, changes, progress)
-        if self._reads_bars or self._carries_versions:
+        if self._bars or self._carries_versions:
             found.append(sql().version_events(changes, spans, self._provisional()))
         if "stg_corporate_actions" in self.mart.upstream:
             staged = sql().actions(f"{self.client.database}.stg_corporate_actions", self.source)

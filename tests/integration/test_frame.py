@@ -67,7 +67,7 @@ def test_all_pages_answer_and_ctrl_c_leaves_nothing(platform: Platform) -> None:
     for url in (
         f"http://127.0.0.1:{settings.dagster_port}/server_info",
         f"http://127.0.0.1:{settings.mlflow_port}/",
-        f"http://127.0.0.1:{settings.docs_port}/",
+        f"http://127.0.0.1:{settings.docs_port}/health",
         f"http://127.0.0.1:{settings.warehouse_port}/ping",
     ):
         assert answers(url, 10), url

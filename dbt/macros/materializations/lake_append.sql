@@ -39,7 +39,7 @@
     ) }}
   {%- endif -%}
 
-  {%- if disagreeing or should_full_refresh() -%}
+  {%- if disagreeing or (listed and should_full_refresh()) -%}
     {{ log(this ~ ": " ~ disagreeing ~ " objects differ from the catalog, loading all anew", info=True) }}
     {%- do lake_load(side, target, dataset, lake_wanted_sql(dataset), listed) -%}
     {%- call statement('main') -%}

