@@ -26,7 +26,8 @@ expected AS (
         arrayProduct(
             arrayPushBack(groupArrayIf(actions.value, actions.action = 'split'), 1.0)
         ) AS expected_split_factor,
-        countIf(actions.action != 'split') AS payments
+        -- A payment of 0 is one that the provider took back.
+        countIf(actions.action != 'split' AND actions.value > 0) AS payments
     FROM spans
     INNER JOIN actions ON spans.instrument_id = actions.instrument_id
     WHERE actions.session > spans.first_bar AND actions.session <= spans.last_bar

@@ -111,7 +111,7 @@ def built(
     state = State(name, moment, clock)
     try:
         process = dbt.start(settings, *_arguments(model, state), project=project, target=target)
-        _follow(process, progress, f"{model} can't be built {state.title}")
+        _follow(process, progress, f"{model} can't be built: {state.title}")
         yield state
     finally:
         shutil.rmtree(target, ignore_errors=True)

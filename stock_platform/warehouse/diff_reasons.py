@@ -99,11 +99,13 @@ class Reasons:
         ]
 
     def _value(self, name: str) -> str | None:
-        """SQL of a row's value, whichever side has it; None if the mart lacks the column."""
+        """SQL of a row's value, the later if it changed; None if the mart lacks the column."""
         if name in self.pair.key:
             return name
         if any(column.name == name for column in self.pair.values):
-            return f"if(side = 'only_left', left_{name}, right_{name})"
+            left, right = f"left_{name}", f"right_{name}"
+            absent = f"side = 'only_left', {left}, side = 'only_right', {right}"
+            return f"multiIf({absent}, greatest({left}, {right}))"
         return None
 
     def _day(self) -> str | None:

@@ -10,6 +10,9 @@ from stock_platform.warehouse.local import ensure_running
 from tests.support import state
 from tests.support.platform import Platform
 
+# The first test waits for the whole run of the fixture, on a busy machine too.
+pytestmark = pytest.mark.timeout(600)
+
 LONG = ("AAPL", "GOOG", "IBM", "MSFT")
 
 

@@ -67,7 +67,7 @@ class Platform:
         )
 
     def command(
-        self, *command: str, check: bool = True, timeout: float = 280
+        self, *command: str, check: bool = True, timeout: float = 580
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; a failure shows what it printed."""
         done = subprocess.run(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -81,6 +83,25 @@ def test_a_month_ago_against_now(platform: Platform, client: Any, command: Any) 
 def test_a_mart_is_the_same_as_itself(command: Any) -> None:
     done = command("dim_session", "market")
     assert (done.exit_code, done.stdout.splitlines()[-1].split()) == (0, ["changed", "0"])
+
+
+def test_a_build_that_fails_is_told_and_leaves_nothing(
+    client: Any, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> subprocess.Popen[str]:
+        code = "print('Compilation Error in model dim_session'); raise SystemExit(1)"
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    monkeypatch.setattr(beside.dbt, "start", fail)
+    done = command("dim_session", "now")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert re.search(r"dim_session can't be built.*\n.*Compilation Error", done.stderr)
+    assert beside.databases(client) == ["market"]
 
 
 @pytest.mark.parametrize(
