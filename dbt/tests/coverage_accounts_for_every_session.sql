@@ -7,15 +7,16 @@ INNER JOIN {{ ref('dim_session') }} AS sessions ON instruments.calendar = sessio
 WHERE
     sessions.session >= instruments.first_session
     AND sessions.session <= coalesce(instruments.last_session, sessions.session)
+    AND {{ known_then('sessions.close_at') }}
     AND sessions.session IN (
         SELECT session
         FROM {{ ref('stg_equity_prices') }}
-        WHERE source = '{{ active_source() }}'
+        WHERE source = '{{ active_source() }}' AND {{ known_then() }}
         UNION DISTINCT
         -- A quarantined row (row_ref) may stand under a day on which nothing was loaded.
         SELECT session
         FROM {{ ref('stg_coverage') }}
-        WHERE source = '{{ active_source() }}' AND row_ref = ''
+        WHERE source = '{{ active_source() }}' AND row_ref = '' AND {{ known_then() }}
     )
     AND (instruments.instrument_id, sessions.session) NOT IN (
         SELECT (instrument_id, session) FROM {{ ref('int_daily_prices') }}
@@ -23,5 +24,5 @@ WHERE
     AND (instruments.instrument_id, sessions.session) NOT IN (
         SELECT (instrument_id, session)
         FROM {{ ref('stg_coverage') }}
-        WHERE source = '{{ active_source() }}' AND reason != ''
+        WHERE source = '{{ active_source() }}' AND reason != '' AND {{ known_then() }}
     )

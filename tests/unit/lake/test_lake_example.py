@@ -1,4 +1,4 @@
-"""examples/lake_analysis.py on a small simulated lake: it runs, and what it prints is right."""
+"""docs/lake_analysis.py on a small simulated lake: it runs, and what it prints is right."""
 
 import runpy
 
@@ -15,7 +15,7 @@ def test_the_example_runs_without_a_warehouse(tmp_path, monkeypatch: pytest.Monk
     lake, source = Lake.open(settings), get_source(settings)
     ingest.load(source, lake, *source.span(), settings=settings)
     monkeypatch.setattr("stock_platform.settings.load_settings", lambda: settings)
-    runpy.run_path(str(PROJECT_ROOT / "examples" / "lake_analysis.py"), run_name="__main__")
+    runpy.run_path(str(PROJECT_ROOT / "docs" / "lake_analysis.py"), run_name="__main__")
     printed = capsys.readouterr().out
     bars = lake.read("equity_prices")
     assert f"equity_prices     ┆ {bars.height}" in printed

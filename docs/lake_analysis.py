@@ -1,6 +1,6 @@
 """Ad-hoc analysis straight on the lake: no warehouse, no server, plain Python.
 
-    .venv/bin/python examples/lake_analysis.py          # after `make run`, of any source
+    .venv/bin/python docs/lake_analysis.py          # after `make run`, of any source
 
 Every dataset of the lake is a table of an Iceberg catalog. Here DuckDB and polars read them, as
 they are and as they were known at a moment; nothing is written.
