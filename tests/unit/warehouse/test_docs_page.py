@@ -16,7 +16,7 @@ class Project:
         self.state = "one"
         self.made = 0
         self.problem = ""
-        self.go = threading.Event()
+        self.begun, self.go = threading.Event(), threading.Event()
         self.go.set()
         self.page = DocsPage(folder, self._now, self._make)
 
@@ -30,6 +30,7 @@ class Project:
         if self.problem:
             raise PlatformError(self.problem)
         path.write_text("half of it")
+        self.begun.set()
         assert self.go.wait(10)
         path.write_text(f"all of {self.state}")
 
@@ -51,6 +52,8 @@ def project(tmp_path: Path) -> Project:
 def test_nothing_is_made_before_somebody_asks_and_then_once(project: Project) -> None:
     assert project.made == 0
     project.go.clear()
+    assert b"refresh" in project.page.answer()[1]
+    assert project.begun.wait(10)
     for _ in range(3):
         assert b"refresh" in project.page.answer()[1]
     project.go.set()
