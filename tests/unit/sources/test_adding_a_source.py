@@ -75,6 +75,7 @@ def python(folder: Path, *args: str, **more: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_test_of_the_guide_passes(followed: Path) -> None:
     said = python(
         followed,

@@ -81,6 +81,7 @@ def test_no_answer_for_one_symbol(world: World, fault: str, kind: str | None, wo
     assert world.bars().filter(session=FRIDAY)["finality"].item() == "final"
 
 
+@pytest.mark.slow
 def test_no_answer_in_time(world: World) -> None:
     before = world.objects()
     world.server.fail("AAA", "timeout", seconds=6)
