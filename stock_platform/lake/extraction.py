@@ -78,7 +78,7 @@ def _run(name: str, source: Any, directory: Path, receive: Callable[[str, str], 
         skip_dlt_columns_and_tables=True,
     )
     def lake(file: Any, table: TTableSchema, /) -> None:
-        raise NotImplementedError
+        raise RuntimeError("dlt's load step is not run: receive() takes the files in their order")
 
     shutil.rmtree(directory / name, ignore_errors=True)
     _pin(source)
