@@ -78,7 +78,8 @@ def _run(name: str, source: Any, directory: Path, receive: Callable[[str, str], 
         skip_dlt_columns_and_tables=True,
     )
     def lake(file: Any, table: TTableSchema, /) -> None:
-        raise RuntimeError("dlt's load step is not run: receive() takes the files in their order")
+        message = f"{table} went to dlt's load step: receive() takes {file} in its order"
+        raise AssertionError(message)
 
     shutil.rmtree(directory / name, ignore_errors=True)
     _pin(source)
