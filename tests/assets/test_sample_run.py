@@ -94,9 +94,14 @@ slow = pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
-        ["asset", "materialize", "--select", "raw/sample", "--partition", "2005-02-28"],
-        ["job", "execute", "-j", "build_marts"],
-        ["asset", "materialize", "--select", WEEKLY, "--partition", "2012-06-04"],
+        pytest.param(
+            ["asset", "materialize", "--select", "raw/sample", "--partition", "2005-02-28"],
+            marks=slow,
+        ),
+        pytest.param(["job", "execute", "-j", "build_marts"], marks=slow),
+        pytest.param(
+            ["asset", "materialize", "--select", WEEKLY, "--partition", "2012-06-04"], marks=slow
+        ),
         ["asset", "materialize", "--select", "forecasts",
          "--partition-range", "2012-10-01...2012-12-31"],
         pytest.param(["job", "execute", "-j", "ingest", "--tags", json.dumps(RANGE)], marks=slow),
@@ -125,11 +130,13 @@ def test_published_forecast_is_reproduced_from_its_row(sample: Platform) -> None
     sample.command("stock-platform", "reproduce", str(forecast_id))
 
 
+@slow
 def test_a_week_that_was_materialized_last_is_not_taken_for_the_newest(sample: Platform) -> None:
     again = sample.run()
     assert "FB (history_too_short: 196 bars" in again.stdout
 
 
+@slow
 def test_json_output_holds_the_table(sample: Platform) -> None:
     printed = sample.command("stock-platform", "run", "--json").stdout
     answer = json.loads(printed)

@@ -60,6 +60,7 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.slow
 def test_all_pages_answer_and_ctrl_c_leaves_nothing(platform: Platform) -> None:
     settings = platform.settings
     up = start_up(platform)

@@ -90,6 +90,7 @@ MARKET_BREAKS = {
 }
 
 
+@pytest.mark.slow
 def test_each_broken_market_mart_fails_a_test_of_its_own(on_sample: Project, tmp_path) -> None:
     """Each break is in another model, so one build shows them all."""
     project = on_sample

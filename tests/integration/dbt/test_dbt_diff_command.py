@@ -43,6 +43,7 @@ def command(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     return lambda *arguments: CliRunner().invoke(app, ["diff", *arguments])
 
 
+@pytest.mark.slow
 def test_a_month_ago_against_now(platform: Platform, client: Any, command: Any) -> None:
     """February's bars are new; its dividends of AAPL, IBM and MSFT change what came before."""
     for name in ("market_as_of_x__999999999", "market_diff__999999999"):

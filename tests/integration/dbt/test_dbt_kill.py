@@ -84,6 +84,7 @@ def rehearse(project: Project, sample: Settings, models: list[str]) -> None:
         assert states in ([None, undisturbed[name]], [undisturbed[name]]), name
 
 
+@pytest.mark.slow
 def test_killed_while_loading_and_while_building(
     project: Project, sample: tuple[Settings, float]
 ) -> None:

@@ -63,6 +63,7 @@ def test_the_split_of_aapl_leaves_no_jump(client: Any) -> None:
     assert rows[1][2] == pytest.approx(np.log(44.86 / (88.99 / 2)))
 
 
+@pytest.mark.slow
 def test_again_without_news_nothing_changes_and_readers_see_no_gap(
     sample: tuple[Settings, float], client: Any
 ) -> None:

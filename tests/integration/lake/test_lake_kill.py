@@ -37,7 +37,14 @@ def undisturbed(tmp_path_factory) -> Workshop:
     return workshop
 
 
-@pytest.mark.parametrize("point", POINTS)
+QUICK = {"one object of three linked", "committing", "between datasets"}
+"""The other points are killed at with the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(point, marks=() if point in QUICK else pytest.mark.slow) for point in POINTS],
+)
 def test_kill_and_load_again(tmp_path: Path, undisturbed: Workshop, point: str):
     run_until_killed(tmp_path, point)
     killed = Workshop(tmp_path)

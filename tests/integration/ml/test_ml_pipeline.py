@@ -391,6 +391,7 @@ def dies_on_call(number: int, function):
     return call
 
 
+@pytest.mark.slow
 def test_ended_anywhere_and_run_again_ends_as_an_undisturbed_run(
     tmp_path, empty_registry, monkeypatch
 ):

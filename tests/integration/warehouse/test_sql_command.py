@@ -35,6 +35,7 @@ def external(local: Platform) -> Platform:
     )
 
 
+WHERE = ["local", pytest.param("external", marks=pytest.mark.slow)]
 CHANGING = [
     "DROP TABLE market.kept",
     "TRUNCATE TABLE kept",
@@ -46,7 +47,7 @@ CHANGING = [
 ]
 
 
-@pytest.mark.parametrize("where", ["local", "external"])
+@pytest.mark.parametrize("where", WHERE)
 def test_nothing_changes_without_admin(where: str, request: pytest.FixtureRequest) -> None:
     platform: Platform = request.getfixturevalue(where)
     for statement in CHANGING:
@@ -58,7 +59,7 @@ def test_nothing_changes_without_admin(where: str, request: pytest.FixtureReques
     assert answer.stdout == "7\n"
 
 
-@pytest.mark.parametrize("where", ["local", "external"])
+@pytest.mark.parametrize("where", WHERE)
 def test_admin_may(where: str, request: pytest.FixtureRequest) -> None:
     platform: Platform = request.getfixturevalue(where)
     for statement in (

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from stock_platform.settings import PROJECT_ROOT
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_all_find_a_whole_manifest(tmp_path: Path) -> None:
     """As the page, the daemon and the code server do under `make up` in a fresh clone."""
     ignored = shutil.ignore_patterns("target", "logs", ".git", ".venv", "build", ".stock-platform")

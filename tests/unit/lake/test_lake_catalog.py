@@ -93,6 +93,7 @@ def test_a_writer_that_always_loses_says_so(workshop: Workshop, monkeypatch):
         workshop.lake.catalog.register(EQUITY_PRICES, [entry(0)])
 
 
+@pytest.mark.slow
 def test_several_processes_may_open_a_new_catalog_at_once(tmp_path: Path):
     code = (
         "import sys, time; from pathlib import Path; from stock_platform.lake import Lake;"

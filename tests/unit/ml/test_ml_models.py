@@ -131,6 +131,7 @@ for candidate in all_candidates():
 """
 
 
+@pytest.mark.slow
 def test_digests_are_equal_in_fresh_processes(fitted):
     processes = [
         subprocess.Popen(

@@ -86,6 +86,7 @@ def test_the_test_of_the_guide_passes(followed: Path) -> None:
     assert "skipped" not in said
 
 
+@pytest.mark.slow
 def test_the_graph_has_the_source_without_another_edit(followed: Path) -> None:
     said = python(followed, "-c", DEFINITIONS, STOCK_PLATFORM_SOURCE="stooq")
     graph = json.loads(said.splitlines()[-1])

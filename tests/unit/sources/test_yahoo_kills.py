@@ -76,6 +76,17 @@ def kill_at_the_end(patch: pytest.MonkeyPatch, dataset: str) -> None:
 
 
 KILLS = (kill_between, kill_inside, kill_unregistered, kill_at_the_end)
+QUICK = {
+    (kill_between, "corporate_actions"),
+    (kill_inside, "equity_prices"),
+    (kill_unregistered, "coverage"),
+}
+"""One kill of each dataset; the others run with the slow tests."""
+PLACES = [
+    pytest.param(kill, dataset, marks=() if (kill, dataset) in QUICK else pytest.mark.slow)
+    for kill in KILLS
+    for dataset in DELIVERED
+]
 
 
 def world(home: Path) -> World:
@@ -117,8 +128,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
 
 
-@pytest.mark.parametrize("dataset", DELIVERED)
-@pytest.mark.parametrize("kill", KILLS)
+@pytest.mark.parametrize(("kill", "dataset"), PLACES)
 def test_a_first_load_killed_anywhere_ends_as_if_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: World, kill, dataset: str
 ) -> None:
@@ -136,8 +146,7 @@ def test_a_first_load_killed_anywhere_ends_as_if_left_alone(
         assert made.objects() == before
 
 
-@pytest.mark.parametrize("dataset", DELIVERED)
-@pytest.mark.parametrize("kill", KILLS)
+@pytest.mark.parametrize(("kill", "dataset"), PLACES)
 def test_a_new_instruments_history_killed_anywhere_comes_with_the_next_evening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill, dataset: str
 ) -> None:
