@@ -13,6 +13,9 @@ BIN := $(VENV)/bin
 
 # dagster.yaml at the root is read only through an absolute DAGSTER_HOME.
 export DAGSTER_HOME := $(CURDIR)
+# Container images often forbid bytecode: each process would compile Dagster and dbt anew, which takes
+# longer than starting them.
+export PYTHONDONTWRITEBYTECODE :=
 ifdef SOURCE
 export STOCK_PLATFORM_SOURCE := $(SOURCE)
 endif

@@ -132,10 +132,10 @@ ORDER BY ({{ config.require('order_by') | join(', ') }})
 {%- endmacro %}
 
 
-{#- {'code': digest of the SQL, of the types and of what has no session,
+{#- {'code': digest of the SQL, of the table's shape and of what has no session,
      'reads': {relation: {month (201303): digest of its rows}}} -#}
 {% macro continued_state(sql) -%}
-  {%- set whole = [sql] + model.columns.values() | map(attribute='data_type') | list -%}
+  {%- set whole = [sql, continued_ddl(this)] -%}
   {%- set reads = {} -%}
   {%- for name in config.require('reads') -%}
     {%- set digests = continued_digests(name) -%}

@@ -143,3 +143,18 @@ def test_pieces_do_not_show(market: Project, tmp_path) -> None:
         "'piece_years', 1",
     )
     assert whole(edited) == in_one
+
+
+def test_another_sort_key_makes_the_table_anew(market: Project, tmp_path) -> None:
+    """Rows taken over as links would keep the old one."""
+    edited = market.edited(
+        tmp_path / "dbt",
+        "models/marts/fct_features_daily.sql",
+        "order_by=['instrument_id', 'session']",
+        "order_by=['session', 'instrument_id']",
+    )
+    assert edited.dbt("run", "--select", "fct_features_daily")[1] == {}
+    assert edited.rows(
+        "SELECT sorting_key FROM system.tables"
+        " WHERE database = currentDatabase() AND name = 'fct_features_daily'"
+    ) == [("session, instrument_id",)]

@@ -22,7 +22,16 @@ MODELS = [
     "int_daily_prices",
     "fct_daily_prices",
     "fct_features_daily",
+    "int_weekly_prices",
+    "fct_corporate_actions",
+    "agg_market_overview",
+    "agg_volatility",
+    "agg_correlation",
+    "agg_gold_daily",
+    "fct_price_anomalies",
+    "fct_price_revisions",
     "fct_forecast_accuracy",
+    "agg_accuracy_by_week",
 ]
 POLLED = ["int_daily_prices", "fct_features_daily", "dim_session"]
 NO_TABLE = 60
