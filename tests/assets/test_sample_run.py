@@ -102,8 +102,11 @@ slow = pytest.mark.slow
         pytest.param(
             ["asset", "materialize", "--select", WEEKLY, "--partition", "2012-06-04"], marks=slow
         ),
-        ["asset", "materialize", "--select", "forecasts",
-         "--partition-range", "2012-10-01...2012-12-31"],
+        pytest.param(
+            ["asset", "materialize", "--select", "forecasts",
+             "--partition-range", "2012-10-01...2012-12-31"],
+            marks=slow,
+        ),
         pytest.param(["job", "execute", "-j", "ingest", "--tags", json.dumps(RANGE)], marks=slow),
         pytest.param(["job", "execute", "-j", "score_forecasts"], marks=slow),
         pytest.param(

@@ -40,7 +40,14 @@ BREAKS = {
 UNIT_TESTS = {"a_split_leaves_no_jump", "as_of_sees_what_was_available"}
 
 
-@pytest.mark.parametrize("broken", BREAKS)
+QUICK = {"a join that duplicates rows", "a split the wrong way round"}
+"""The others are tried with the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in BREAKS],
+)
 def test_a_broken_model_fails_a_test(on_sample: Project, tmp_path, broken: str) -> None:
     file, right, wrong, caught_by = BREAKS[broken]
     project = on_sample.edited(tmp_path / "dbt", file, right, wrong)

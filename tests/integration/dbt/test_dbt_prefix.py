@@ -88,10 +88,11 @@ def test_live_decisions_see_nothing_before_it_was_fetched(on_sample: Project) ->
             "ROWS BETWEEN {{ n - 1 }} PRECEDING AND CURRENT ROW",
             "ROWS BETWEEN {{ n - 1 }} PRECEDING AND 1 FOLLOWING",
         ),
-        (
+        pytest.param(
             "macros/features.sql",
             "prices.volume / prices.split_factor AS",
             "prices.volume / max(prices.volume) OVER (PARTITION BY prices.instrument_id) AS",
+            marks=pytest.mark.slow,
         ),
         (
             "macros/adjust.sql",

@@ -37,7 +37,7 @@ def undisturbed(tmp_path_factory) -> Workshop:
     return workshop
 
 
-QUICK = {"one object of three linked", "committing", "between datasets"}
+QUICK = {"one object of three linked", "committing"}
 """The other points are killed at with the slow tests."""
 
 

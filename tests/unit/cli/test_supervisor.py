@@ -129,7 +129,13 @@ def test_one_death_stops_the_rest_and_is_named(start: Callable[..., Running]) ->
     assert not alive(processes)
 
 
-@pytest.mark.parametrize("code", [PARENT, LONER], ids=["same group", "own session"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(PARENT, id="same group", marks=pytest.mark.slow),
+        pytest.param(LONER, id="own session"),
+    ],
+)
 def test_a_grandchild_outlives_neither_a_kill_nor_the_end(
     start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:

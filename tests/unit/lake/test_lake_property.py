@@ -111,7 +111,7 @@ def ask(select, oracle: Oracle, fetches: int) -> None:
                 assert answer == oracle.as_of(at, column), (clock, at)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories())
 def test_differences_answer_like_the_oracle(history):
     fetches, loads, _ = history

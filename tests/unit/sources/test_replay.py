@@ -538,6 +538,7 @@ def bank_story(bank: BankLoads) -> None:
     bank.run(NOW + timedelta(days=3, hours=1))
 
 
+@pytest.mark.slow
 def test_the_banks_lake_comes_back(
     tmp_path: Path, replay: Replay, to_auckland: Callable[[], None]
 ) -> None:
