@@ -108,6 +108,7 @@ class Market:
         self.loaded = last - HELD_BACK
         ingest.load(source, Lake.open(self.settings), first, self.loaded, settings=self.settings)
         self.sync()
+        dbt.run(self.settings, "parse")  # done once per change of the code, not per load
 
     def sync(self) -> None:
         """The reference tables as the lake is now."""

@@ -96,8 +96,9 @@ def backtest(
     if not len(weeks):
         raise PlatformError(
             f"nothing can be forecast between {first} and {last}: the panel has "
-            f"{weekly.sessions[0]}..{weekly.sessions[-1]}; a year of bars, a year of weeks to "
-            "train on and a year of errors to calibrate on must lie before the first origin, and "
+            f"{weekly.sessions[0]}..{weekly.sessions[-1]}; a year of bars, half a year of "
+            "weeks to train on and half a year of errors to calibrate on must lie before the first "
+            "origin, and "
             f"{HORIZON} sessions after the last"
         )
     scores = rank_scores(weekly, refits, progress)

@@ -17,8 +17,8 @@ SHAPE_WEEKS = 520
 SIZE_WEEKS = 52
 CENTRE_WEEKS = 260
 """Weeks of history at which the pooled median counts half: a drift needs years to be seen."""
-MIN_WEEKS = 52
-"""With fewer matured weeks there is no calibration, and no forecast."""
+MIN_WEEKS, MIN_ERRORS = 26, 200
+"""With fewer matured weeks, or errors in them, there is no calibration, and no forecast."""
 LARGEST = 12.0
 WIDTH = 0.01
 """Errors are counted in bins of this width up to LARGEST on either side."""
@@ -31,7 +31,7 @@ def weekly_shapes(weekly: Weekly, scale: Floats, first: int) -> Floats:
 
     `scale` (W, N) is the forecast standard deviation of the log return to the horizon, NaN where
     there is none. The shape of a week rests on targets matured by its origin. NaN before `first`
-    and while fewer than MIN_WEEKS have errors.
+    and while there are too few errors.
     """
     errors = weekly.returns / scale
     counts = np.zeros((weekly.weeks + 1, BINS))
@@ -44,7 +44,7 @@ def weekly_shapes(weekly: Weekly, scale: Floats, first: int) -> Floats:
     shapes = np.full((weekly.weeks, len(PROBABILITIES)), np.nan)
     for week in range(first, weekly.weeks):
         end = weekly.matured(week)
-        if has_errors[end] < MIN_WEEKS:
+        if has_errors[end] < MIN_WEEKS or counts[end].sum() < MIN_ERRORS:
             continue
         long = counts[end] - counts[max(0, end - SHAPE_WEEKS)]
         short = counts[end] - counts[max(0, end - SIZE_WEEKS)]

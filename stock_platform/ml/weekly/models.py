@@ -18,7 +18,7 @@ from stock_platform.ml.weekly.scale import ScaleModel
 
 ROWS_PER_FEATURE = 30
 """A regression with fewer rows than this per feature sits a refit out."""
-MIN_TRAINING_WEEKS = 52
+MIN_TRAINING_WEEKS = 26
 Progress = Callable[[str, int, int], None]
 
 HAR = (

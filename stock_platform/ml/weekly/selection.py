@@ -13,10 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from stock_platform.ml.candidates import BASELINE, INITIAL_CHAMPION
-from stock_platform.ml.gate import EVALUATION_WEEKS, MIN_GATE_WEEKS, PROMOTION_T
+from stock_platform.ml.gate import EVALUATION_WEEKS, PROMOTION_T
 from stock_platform.ml.metrics import newey_west_t
 from stock_platform.ml.weekly.bars import Floats
 from stock_platform.ml.weekly.features import Weekly
+
+MIN_WEEKS = 52
+"""Fewer matured weeks than this decide nothing: half of what the gate asks of a pool, for a week's
+mean rests on every instrument of the panel."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,11 @@ def decide(weekly: Weekly, losses: dict[str, Floats], refits: Sequence[int]) -> 
         window = slice(max(0, end - EVALUATION_WEEKS), end)
         scored = {name: loss[window] for name, loss in losses.items()}
         ready = {
-            name: loss for name, loss in scored.items() if np.isfinite(loss).sum() >= MIN_GATE_WEEKS
+            name: loss for name, loss in scored.items() if np.isfinite(loss).sum() >= MIN_WEEKS
         }
         if champion in ready and BASELINE in ready:
             common = np.all([np.isfinite(loss) for loss in ready.values()], axis=0)
-            if common.sum() >= MIN_GATE_WEEKS:
+            if common.sum() >= MIN_WEEKS:
                 decision = _compare({n: loss[common] for n, loss in ready.items()}, champion, week)
         champion = decision.champion
         decisions.append(decision)

@@ -176,7 +176,7 @@ def test_the_choice_is_the_gates() -> None:
 
 
 def test_fewer_weeks_than_the_gate_needs_change_no_champion(walked: Backtest) -> None:
-    early = [d for d in walked.decisions if d.week < 104]
+    early = [d for d in walked.decisions if d.week < 120]
     assert {d.champion for d in early} <= {INITIAL_CHAMPION}
     assert walked.decisions[-1].champion in ("har", "stack")
 
