@@ -7,6 +7,7 @@ a long range of weeks and a short one give the same forecasts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -26,6 +27,9 @@ from stock_platform.ml.weekly.ranking import rank_scores
 from stock_platform.ml.weekly.selection import Decision, decide
 
 REFIT_WEEKS = 26
+QUARTER = 13
+"""Weeks between two choices."""
+GROWTH = 1.5
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Backtest:
         weekly: the panel, without its features.
         weeks: the origins asked for whose target lies inside the panel (rows of `weekly`).
         forecasts: walk of every model, and of the champion of each week as `champion`.
-        decisions: of every refit.
+        decisions: of every quarter.
         scores: ranking (W, N).
         fifths: probabilities (W, N, 5).
     """
@@ -89,7 +93,7 @@ def backtest(
         shape = weekly_shapes(weekly, scale, refits[0] if refits else weekly.weeks)
         forecasts[model.name] = Forecast(scale, shape)
     losses = weekly_losses(weekly, forecasts)
-    decisions = decide(weekly, losses, refits)
+    decisions = decide(weekly, losses, decision_calendar(weekly, refits) if refits else [])
     champion = _spoken(weekly, forecasts, decisions)
     spoken = np.isfinite(champion.shape[:, 0])
     weeks = np.flatnonzero(asked & spoken)
@@ -110,12 +114,36 @@ def backtest(
 
 def refit_calendar(weekly: Weekly, refit_weeks: int) -> list[int]:
     """Weeks (rows) of the refits: whole periods of calendar weeks counted from 1970, from the first
-    on with MIN_TRAINING_WEEKS matured weeks before it."""
-    number = (weekly.sessions[weekly.at].astype(np.int64) + 3) // 7
-    period = number // refit_weeks
-    begins = np.flatnonzero(np.append(True, period[1:] != period[:-1])).tolist()
+    on with MIN_TRAINING_WEEKS matured weeks before it. A young panel is refitted in between, at
+    quarters by which its history has grown by GROWTH."""
     trained = np.append(0, np.cumsum(weekly.usable.any(axis=1)))
-    return [week for week in begins if trained[weekly.matured(week)] >= MIN_TRAINING_WEEKS]
+    period = _calendar_weeks(weekly) // refit_weeks
+    refits: list[int] = []
+    for week in sorted({*_begins(weekly, refit_weeks), *_begins(weekly, QUARTER)}):
+        now = trained[weekly.matured(week)]
+        if now < MIN_TRAINING_WEEKS:
+            continue
+        grown = refits and now >= GROWTH * trained[weekly.matured(refits[-1])]
+        if not refits or grown or period[week] != period[refits[-1]]:
+            refits.append(week)
+    return refits
+
+
+def decision_calendar(weekly: Weekly, refits: Sequence[int]) -> list[int]:
+    """Weeks (rows) of the choices between models: the first refit, then every quarter."""
+    return sorted({*refits[:1], *(w for w in _begins(weekly, QUARTER) if w > refits[0])})
+
+
+def _calendar_weeks(weekly: Weekly) -> Rows:
+    """Weeks since 1970 (W,), so that a longer panel counts alike."""
+    return np.asarray((weekly.sessions[weekly.at].astype(np.int64) + 3) // 7)
+
+
+def _begins(weekly: Weekly, weeks: int) -> list[int]:
+    """Rows at which a period of so many calendar weeks begins."""
+    period = _calendar_weeks(weekly) // weeks
+    begins: list[int] = np.flatnonzero(np.append(True, period[1:] != period[:-1])).tolist()
+    return begins
 
 
 def weekly_losses(weekly: Weekly, forecasts: dict[str, Forecast]) -> dict[str, Floats]:

@@ -1,8 +1,8 @@
 """Which model speaks in which week: guarantee G9, replayed over the history of a panel.
 
-The rule is the gate's (gate.py): at a refit the model with the smallest loss over the last
+The rule is the gate's (gate.py): every quarter the model with the smallest loss over the last
 EVALUATION_WEEKS takes over if it beats the one that speaks and the random walk, both by more than
-PROMOTION_T, on the same instruments and weeks, none of them matured later than the refit.
+PROMOTION_T, on the same instruments and weeks, none of them matured later.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ mean rests on every instrument of the panel."""
 
 @dataclass(frozen=True)
 class Decision:
-    """What a refit decided.
+    """A choice.
 
     Attributes:
-        week: of the refit.
+        week: the first it holds for.
         champion: speaks from this week on.
         challenger: the best of the others; empty without enough weeks.
         t: of the challenger against the champion so far and against the baseline, the smaller.
@@ -40,15 +40,15 @@ class Decision:
     t: float = float("nan")
 
 
-def decide(weekly: Weekly, losses: dict[str, Floats], refits: Sequence[int]) -> list[Decision]:
-    """Decisions of every refit.
+def decide(weekly: Weekly, losses: dict[str, Floats], weeks: Sequence[int]) -> list[Decision]:
+    """Decisions at `weeks`, rows of the panel in order.
 
     `losses` are mean losses per week (W,) of the baseline and every candidate, all over the same
     instruments; NaN in weeks without.
     """
     champion = INITIAL_CHAMPION
     decisions = []
-    for week in refits:
+    for week in weeks:
         decision = Decision(week, champion)
         end = weekly.matured(week)
         window = slice(max(0, end - EVALUATION_WEEKS), end)
