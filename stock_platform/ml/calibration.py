@@ -14,7 +14,6 @@ import numpy as np
 from typing_extensions import override
 
 from stock_platform.ml.candidates.base import (
-    Arrays,
     Candidate,
     Distribution,
     Params,
@@ -22,7 +21,7 @@ from stock_platform.ml.candidates.base import (
     settle,
 )
 from stock_platform.ml.candidates.random_walk import ROOT_TIME
-from stock_platform.ml.features import Floats, H, Mask, Panel
+from stock_platform.ml.features import Arrays, Floats, H, Mask, Panel
 from stock_platform.ml.quantiles import GAUSSIAN, PROBABILITIES
 
 CALIBRATION_WEEKS = 104
@@ -49,8 +48,9 @@ class Calibrated(Candidate):
     def fit(self, panel: Panel, as_of: date) -> Arrays:
         boundary = as_of - timedelta(weeks=CALIBRATION_WEEKS)
         held_out = panel.origins & (panel.sessions > np.datetime64(boundary, "D"))
-        early = self.model.fit(panel, boundary)
-        final = self.model.fit(panel, as_of)
+        early, final = (
+            panel.once(self.model.fit, self.model.name, day) for day in (boundary, as_of)
+        )
         weeks = len(np.unique(panel.weeks[held_out & panel.matured(as_of)]))
         shape = np.tile(GAUSSIAN, (H, 1))
         if weeks >= MIN_CALIBRATION_WEEKS:

@@ -23,9 +23,6 @@ from stock_platform.ml.serialise import canonical_json, digest_of
 
 DECISION_ORDER = ["data_as_of", "decided_at", "decision_id"]
 
-POOLS = {"equity": "equity", "etf": "equity", "index": "equity", "metal": "metal", "fx": "fx"}
-"""Asset class -> pool. A pool is trained, calibrated and promoted by itself."""
-
 
 @dataclass(frozen=True)
 class ModelRef:

@@ -14,7 +14,23 @@ from pathlib import Path
 from stock_platform.ml.serialise import digest_of
 
 HERE = Path(__file__).resolve().parent
-FILES = ["features.py", "weeks.py", "quantiles.py", "calibration.py", "issue.py"]
+FILES = [
+    "features.py",
+    "wide.py",
+    "pools.py",
+    "weeks.py",
+    "quantiles.py",
+    "calibration.py",
+    "issue.py",
+    "weekly/bars.py",
+    "weekly/events.py",
+    "weekly/features.py",
+    "weekly/market.py",
+    "weekly/peers.py",
+    "weekly/scale.py",
+    "weekly/volatility.py",
+    "weekly/windows.py",
+]
 
 
 @lru_cache(maxsize=1)

@@ -1,13 +1,14 @@
 """The panel: what a model may read at a decision, as numpy views, and the labels that belong to it.
 
 Features are computed in the warehouse (view `int_features_as_of`); here they are only read,
-rounded to float32 and arranged. Nothing here looks at a clock except through `as_of`.
+rounded to float32 and arranged. Those of the wide model are made of the bars (wide.py). Nothing
+here looks at a clock except through `as_of`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -17,11 +18,15 @@ import numpy.typing as npt
 import polars as pl
 
 from stock_platform.errors import PlatformError
+from stock_platform.ml.pools import POOLS
 from stock_platform.ml.weeks import Weeks
+from stock_platform.ml.wide import Wide, read_bars, wide_features
 
 Clock = Literal["available_at", "known_at"]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Arrays = dict[str, Floats]
+"""Fitted parameters by name; float64 only, so that they serialise one way (see serialise.py)."""
 
 HORIZONS = (1, 2, 3, 4, 5)
 """Sessions ahead."""
@@ -68,9 +73,16 @@ class Forward:
 
 @dataclass(frozen=True)
 class Panel:
-    """Rows instrument x session, sorted by (instrument_id, session_number); arrays are views."""
+    """Rows instrument x session, sorted by (instrument_id, session_number); arrays are views.
+
+    Attributes:
+        frame: one row each.
+        pools: features of the wide model (wide.py) by pool, `wide_row` of the frame pointing into
+            them; empty for a panel without bars.
+    """
 
     frame: pl.DataFrame
+    pools: Mapping[str, Wide] = field(default_factory=dict, repr=False)
 
     @classmethod
     def build(cls, frame: pl.DataFrame, weeks: Weeks | None) -> Panel:
@@ -101,18 +113,61 @@ class Panel:
             marked = typed.join(origins, on=["calendar", "session"], how="left").with_columns(
                 pl.col("is_origin").fill_null(False)
             )
-        return cls(marked.sort("instrument_id", "session_number"))
+        placed = marked.with_columns(wide_row=pl.lit(None, pl.Int64))
+        return cls(placed.sort("instrument_id", "session_number"))
 
     def __len__(self) -> int:
         return self.frame.height
 
     def rows(self, mask: Mask) -> Panel:
         """The rows where `mask` (n,) is true, in the same order."""
-        return Panel(self.frame.filter(pl.Series(mask)))
+        return replace(self, frame=self.frame.filter(pl.Series(mask)))
 
     def until(self, session: date) -> Panel:
         """The rows up to and including `session`."""
-        return Panel(self.frame.filter(pl.col("session") <= session))
+        return self.where(pl.col("session") <= session)
+
+    def where(self, condition: pl.Expr) -> Panel:
+        """The rows that fulfil a condition on the frame's columns."""
+        return replace(self, frame=self.frame.filter(condition))
+
+    def with_bars(self, bars: pl.DataFrame) -> Panel:
+        """The same rows with the features of the wide model, from bars as of the same moment."""
+        instruments = self.frame.select("instrument_id", "calendar", "asset_class").unique()
+        pools, places = wide_features(bars, instruments)
+        frame = self.frame.drop("wide_row").join(
+            places, on=["instrument_id", "session"], how="left", maintain_order="left"
+        )
+        return Panel(frame, pools)
+
+    def once(self, fit: Callable[[Panel, date], Arrays], name: str, as_of: date) -> Arrays:
+        """What `fit` of the model `name` gives for this panel, made once: several candidates rest
+        on the same fit."""
+        key = (name, as_of)
+        if key not in self._fits:
+            self._fits[key] = fit(self, as_of)
+        return self._fits[key]
+
+    @cached_property
+    def _fits(self) -> dict[tuple[str, date], Arrays]:
+        return {}
+
+    @cached_property
+    def wide(self) -> Wide | None:
+        """The wide model's features of the pool the rows are of; None without bars.
+
+        Raises:
+            ValueError: the rows are of several pools.
+        """
+        pools = {POOLS[name] for name in self.frame["asset_class"].unique()}
+        if len(pools) > 1:
+            raise ValueError(f"rows of {', '.join(sorted(pools))}: take one pool")
+        return self.pools.get(pools.pop()) if pools else None
+
+    @cached_property
+    def wide_rows(self) -> npt.NDArray[np.int64]:
+        """Row (n,) of `wide` that belongs to each row; -1 where there is none."""
+        return self.frame["wide_row"].fill_null(-1).to_numpy()
 
     @cached_property
     def sessions(self) -> npt.NDArray[np.datetime64]:
@@ -204,9 +259,10 @@ def read_panel(client: Any, weeks: Weeks, as_of: datetime, clock: Clock) -> Pane
         f"SELECT {names} FROM market.int_features_as_of("  # noqa: S608
         f"as_of='{moment}', clock='{clock}')"
     )
-    return Panel.build(pl.DataFrame(pl.from_arrow(table)), weeks)
+    panel = Panel.build(pl.DataFrame(pl.from_arrow(table)), weeks)
+    return panel.with_bars(read_bars(client, as_of, clock))
 
 
 def origin_rows(panel: Panel, mondays: Sequence[date]) -> Panel:
     """Rows of `panel` that are origins of one of the weeks `mondays`."""
-    return Panel(panel.frame.filter(pl.col("is_origin") & pl.col("week").is_in(list(mondays))))
+    return panel.where(pl.col("is_origin") & pl.col("week").is_in(list(mondays)))

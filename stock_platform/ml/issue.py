@@ -55,9 +55,17 @@ def input_digests(rows: Panel) -> list[str]:
     features = rows.frame.select(FEATURES).to_numpy().astype("<f4")
     keys = rows.frame.select(name for name in INPUT_COLUMNS if name not in FEATURES)
     return [
-        digest_of(canonical_json(key), feature.tobytes())
-        for key, feature in zip(keys.iter_rows(), features, strict=True)
+        digest_of(canonical_json(key), feature.tobytes(), *_wide_parts(rows, place))
+        for key, feature, place in zip(keys.iter_rows(), features, rows.wide_rows, strict=True)
     ]
+
+
+def _wide_parts(rows: Panel, place: int) -> list[bytes]:
+    """What a row has of the wide model's features: its own and its week's means."""
+    if rows.wide is None or place < 0:
+        return []
+    means = rows.wide.mean[rows.wide.week[place]]
+    return [rows.wide.x[place].astype("<f4").tobytes(), means.astype("<f4").tobytes()]
 
 
 def forecast_rows(

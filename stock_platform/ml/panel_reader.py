@@ -103,8 +103,7 @@ class PanelReader:
         """The panel as of `moment` (UTC)."""
         for read in self._reads:
             if read.holds(moment):
-                known = read.panel.frame["available_at"] <= moment
-                return View(Panel(read.panel.frame.filter(known)), read)
+                return View(read.panel.where(pl.col("available_at") <= moment), read)
         read = self._fresh(moment)
         return View(read.panel, read)
 

@@ -11,7 +11,6 @@ import polars as pl
 from stock_platform.errors import PlatformError
 from stock_platform.ml.champion import ModelRef
 from stock_platform.ml.code_digest import code_digest
-from stock_platform.ml.features import Panel
 from stock_platform.ml.issue import Issue, forecast_rows
 from stock_platform.ml.ledger import FORECASTS, read, select_list
 from stock_platform.ml.panel_reader import PanelReader
@@ -73,11 +72,11 @@ def reproduce(
         PlatformError: the origin's bar is no longer there as of then, or the model is lost.
     """
     panel = reader.read(row["as_of"])
-    frame = panel.frame.filter(
+    rows = panel.where(
         (pl.col("instrument_id") == row["instrument_id"])
         & (pl.col("session") == row["origin_session"])
     )
-    if frame.height != 1:
+    if len(rows) != 1:
         raise PlatformError(
             f"{row['instrument_id']} has no bar on {row['origin_session']} as of {row['as_of']}: "
             "build the marts from the whole lake first"
@@ -91,7 +90,6 @@ def reproduce(
         row["issued_at"],
         row["lake_snapshot_ids"],
     )
-    rows = Panel(frame)
     distribution = registry.load(model).predict(rows)
     made = forecast_rows(rows, distribution, model, row["role"], issue=issue, weeks=reader.weeks)
     rebuilt = made.filter(pl.col("horizon") == row["horizon"]).row(0, named=True)

@@ -18,7 +18,6 @@ from stock_platform.ml.candidates import BASELINE, all_candidates
 from stock_platform.ml.candidates.base import Candidate
 from stock_platform.ml.champion import (
     NO_MODEL,
-    POOLS,
     champion_in,
     promotion_row,
     promotions,
@@ -28,6 +27,7 @@ from stock_platform.ml.features import Panel
 from stock_platform.ml.gate import EVALUATION_WEEKS, Verdict, common_rows, decide
 from stock_platform.ml.ledger import write_promotion
 from stock_platform.ml.panel_reader import PanelReader, View
+from stock_platform.ml.pools import POOLS
 from stock_platform.ml.registry import Registry
 from stock_platform.ml.serialise import canonical_json, digest_of, model_digest
 from stock_platform.ml.tracking import RefitRecord
@@ -241,7 +241,7 @@ def of_pool(panel: Panel, pool: str) -> Panel:
     classes = [name for name, its_pool in POOLS.items() if its_pool == pool]
     if panel.frame["asset_class"].is_in(classes).all():
         return panel
-    return Panel(panel.frame.filter(pl.col("asset_class").is_in(classes)))
+    return panel.where(pl.col("asset_class").is_in(classes))
 
 
 def fold_table(rows: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from tests.support import state
 from tests.support.platform import Platform
 
 # The first test waits for the whole run of the fixture, on a busy machine too.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LONG = ("AAPL", "GOOG", "IBM", "MSFT")
 
@@ -87,34 +87,31 @@ RANGE = {
     "dagster/asset_partition_range_start": "2012-01-01",
     "dagster/asset_partition_range_end": "2012-12-31",
 }
+QUARTER = "2012-10-01...2012-12-31"
 WEEKLY = "week_ahead_model,promotions,forecasts"
-slow = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param(
-            ["asset", "materialize", "--select", "raw/sample", "--partition", "2005-02-28"],
-            marks=slow,
-        ),
-        pytest.param(["job", "execute", "-j", "build_marts"], marks=slow),
-        pytest.param(
-            ["asset", "materialize", "--select", WEEKLY, "--partition", "2012-06-04"], marks=slow
-        ),
-        pytest.param(
-            ["asset", "materialize", "--select", "forecasts",
-             "--partition-range", "2012-10-01...2012-12-31"],
-            marks=slow,
-        ),
-        pytest.param(["job", "execute", "-j", "ingest", "--tags", json.dumps(RANGE)], marks=slow),
-        pytest.param(["job", "execute", "-j", "score_forecasts"], marks=slow),
-        pytest.param(
-            ["asset", "materialize", "--select", WEEKLY, "--partition", "2000-06-05"], marks=slow
-        ),
+        ["asset", "materialize", "--select", "forecasts"],
+        ["asset", "materialize", "--select", "raw/sample", "--partition", "2005-02-28"],
+        ["job", "execute", "-j", "build_marts"],
+        ["asset", "materialize", "--select", WEEKLY, "--partition", "2012-06-04"],
+        [
+            "asset",
+            "materialize",
+            "--select",
+            "forecasts",
+            "--partition-range",
+            "2012-10-01...2012-12-31",
+        ],
+        ["job", "execute", "-j", "ingest", "--tags", json.dumps(RANGE)],
+        ["job", "execute", "-j", "score_forecasts"],
+        ["asset", "materialize", "--select", WEEKLY, "--partition", "2000-06-05"],
     ],
     ids=lambda command: " ".join(command[:4]),
-)  # fmt: skip
+)
 def test_materializing_again_with_dagster_changes_nothing(
     sample: Platform, command: list[str]
 ) -> None:
@@ -133,13 +130,11 @@ def test_published_forecast_is_reproduced_from_its_row(sample: Platform) -> None
     sample.command("stock-platform", "reproduce", str(forecast_id))
 
 
-@slow
 def test_a_week_that_was_materialized_last_is_not_taken_for_the_newest(sample: Platform) -> None:
     again = sample.run()
     assert "FB (history_too_short: 196 bars" in again.stdout
 
 
-@slow
 def test_json_output_holds_the_table(sample: Platform) -> None:
     printed = sample.command("stock-platform", "run", "--json").stdout
     answer = json.loads(printed)
@@ -147,7 +142,6 @@ def test_json_output_holds_the_table(sample: Platform) -> None:
     assert list(answer["refusals"]) == ["FB"]
 
 
-@slow
 def test_a_mart_that_is_gone_or_empty_is_made_again(sample: Platform) -> None:
     before = state.tables(sample)
     with ensure_running(sample.settings):

@@ -127,7 +127,7 @@ def content(
         row[0]
         for row in client.query(
             f"SELECT name FROM system.tables WHERE database = '{database}'"
-            " AND name != 'int_features_as_of' ORDER BY name"
+            " AND NOT endsWith(name, '_as_of') ORDER BY name"
         ).result_rows
     ]
     return {

@@ -84,7 +84,7 @@ def marts(project: Project) -> dict[str, str]:
     """What dbt built above staging, and the identity of each table."""
     found = project.rows(
         "SELECT name, toString(uuid) FROM system.tables WHERE database = 'unit'"
-        " AND match(name, '^(int|dim|fct|agg)_') AND name != 'int_features_as_of'"
+        " AND match(name, '^(int|dim|fct|agg)_') AND NOT endsWith(name, '_as_of')"
     )
     return dict(sorted(found))
 

@@ -30,7 +30,13 @@ ACCEPT_LOSS_TAG = "stock_platform/accept_ledger_loss"
 @dg.asset(
     partitions_def=weekly,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    deps=["promotions", "int_features_as_of", "fct_features_daily", "reference_sessions"],
+    deps=[
+        "promotions",
+        "int_features_as_of",
+        "int_bars_as_of",
+        "fct_features_daily",
+        "reference_sessions",
+    ],
     group_name="forecasting",
     kinds={"clickhouse"},
     owners=["team:forecasting"],

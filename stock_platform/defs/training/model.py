@@ -18,7 +18,7 @@ from stock_platform.progress import reporter
 if TYPE_CHECKING:
     from stock_platform.ml.training import TrainingReport
 
-_FEATURES = [dg.AssetKey("fct_features_daily"), dg.AssetKey("int_features_as_of")]
+_FEATURES = ["fct_features_daily", "int_features_as_of", "int_bars_as_of"]
 
 
 @dg.multi_asset(

@@ -14,17 +14,25 @@ INITIAL_CHAMPION = "random_walk_calibrated"
 def all_candidates() -> list[Candidate]:
     """The candidates a refit fits, in the order their versions are registered."""
     from stock_platform.ml.calibration import Calibrated
+    from stock_platform.ml.candidates.blend import Blend
+    from stock_platform.ml.candidates.boosting import Boosting
     from stock_platform.ml.candidates.ewma import Ewma
     from stock_platform.ml.candidates.forest import Forest
+    from stock_platform.ml.candidates.har import Har
     from stock_platform.ml.candidates.linear import Linear
     from stock_platform.ml.candidates.random_walk import RandomWalk, RandomWalkScale
+    from stock_platform.ml.candidates.stack import Stack
 
     return [
         RandomWalk(),
         Calibrated(RandomWalkScale()),
         Calibrated(Ewma()),
         Calibrated(Linear()),
+        Calibrated(Har()),
         Calibrated(Forest()),
+        Calibrated(Boosting()),
+        Calibrated(Blend()),
+        Calibrated(Stack()),
     ]
 
 

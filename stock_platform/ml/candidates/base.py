@@ -11,11 +11,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stock_platform.ml.features import Floats, Panel
+from stock_platform.ml.features import Arrays, Floats, Panel
 from stock_platform.ml.quantiles import mean_ratio, probability_of_rise
 
-Arrays = dict[str, npt.NDArray[np.float64]]
-"""Fitted parameters by name; float64 only, so that they serialise one way (see serialise.py)."""
 Params = Mapping[str, float | int | str]
 
 

@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 from typing_extensions import override
 
-from stock_platform.ml.candidates.base import Arrays, Params, ScaleModel
+from stock_platform.ml.candidates.base import Params, ScaleModel
 from stock_platform.ml.candidates.random_walk import from_daily
-from stock_platform.ml.features import Floats, Panel
+from stock_platform.ml.features import Arrays, Floats, Panel
 
 
 class Ewma(ScaleModel):

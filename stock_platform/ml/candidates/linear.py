@@ -13,7 +13,6 @@ import numpy as np
 from typing_extensions import override
 
 from stock_platform.ml.candidates.base import (
-    Arrays,
     NotEnoughHistoryError,
     Params,
     ScaleModel,
@@ -22,6 +21,7 @@ from stock_platform.ml.candidates.base import (
 from stock_platform.ml.candidates.random_walk import from_daily
 from stock_platform.ml.features import (
     HORIZONS,
+    Arrays,
     Floats,
     H,
     Mask,

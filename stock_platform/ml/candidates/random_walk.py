@@ -12,8 +12,8 @@ from types import MappingProxyType
 import numpy as np
 from typing_extensions import override
 
-from stock_platform.ml.candidates.base import Arrays, Candidate, Distribution, Params, ScaleModel
-from stock_platform.ml.features import HORIZONS, Floats, Panel
+from stock_platform.ml.candidates.base import Candidate, Distribution, Params, ScaleModel
+from stock_platform.ml.features import HORIZONS, Arrays, Floats, Panel
 from stock_platform.ml.quantiles import GAUSSIAN
 
 ROOT_TIME: Floats = np.sqrt(np.array(HORIZONS, dtype=np.float64))

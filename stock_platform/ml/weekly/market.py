@@ -13,6 +13,7 @@ from stock_platform.ml.weekly.windows import Sums, highest, weighted
 WILD = 0.5
 """A log return beyond this does not count in the market's mean: more often news than market."""
 TINY = 1e-8
+UNIT = 2.0**40
 AVERAGED = ("range_1", "range_5", "range_22", "log_range_22", "ew_8")
 """Features whose mean over all instruments is a feature too."""
 VOLATILITY_WINDOWS = (5, 22, 60, 250)
@@ -39,7 +40,9 @@ class MarketSum:
     def add(self, daily: Daily) -> None:
         """Count these instruments."""
         known = np.abs(daily.returns) < WILD
-        self.total += np.where(known, daily.returns, 0.0).sum(axis=1)
+        # Sums of multiples of 2^-40 are exact: another instrument changes no bit of days before it.
+        steps = np.round(np.where(known, daily.returns, 0.0) * UNIT) / UNIT
+        self.total += steps.sum(axis=1)
         self.count += known.sum(axis=1)
 
     def returns(self) -> Floats:

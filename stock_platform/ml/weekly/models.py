@@ -9,17 +9,20 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from typing_extensions import override
 
 from stock_platform.ml.candidates import INITIAL_CHAMPION
 from stock_platform.ml.weekly.bars import Floats
 from stock_platform.ml.weekly.features import HORIZON, Weekly
-from stock_platform.ml.weekly.scale import ScaleModel
+from stock_platform.ml.weekly.scale import Moments
 
 ROWS_PER_FEATURE = 30
 """A regression with fewer rows than this per feature sits a refit out."""
 MIN_TRAINING_WEEKS = 26
 Progress = Callable[[str, int, int], None]
+Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 
 HAR = (
     *(f"vol_{window}" for window in (1, 5, 22, 60, 250)),
@@ -72,22 +75,34 @@ class Regression(Model):
     @override
     def scales(self, weekly: Weekly, refits: Sequence[int], progress: Progress) -> Floats:
         chosen = weekly.columns(self._features or weekly.names)
-        model = ScaleModel(weekly, chosen)
+        moments = Moments()
+        taken = 0
         scale = np.full(weekly.usable.shape, np.nan)
         ends = [*refits[1:], weekly.weeks]
         for done, (begin, end) in enumerate(zip(refits, ends, strict=True)):
             progress(f"refits of {self.name}", done, len(refits))
-            model.advance(weekly.matured(begin))
-            if model.rows < ROWS_PER_FEATURE * len(chosen):
+            for week in range(taken, weekly.matured(begin)):
+                known = weekly.usable[week] & np.isfinite(weekly.volatility[week])
+                if known.any():
+                    moments.add(
+                        _chosen(weekly, week, known, chosen), weekly.volatility[week, known]
+                    )
+            taken = weekly.matured(begin)
+            if moments.rows < ROWS_PER_FEATURE * len(chosen):
                 continue
-            fit = model.fit()
+            fit = moments.fit()
             for week in range(begin, end):
                 usable = weekly.usable[week]
                 if usable.any():
-                    x = weekly.x[week][usable][:, chosen].astype(np.float64)
-                    scale[week, usable] = np.exp(fit.log_volatility(x))
+                    x = _chosen(weekly, week, usable, chosen)
+                    scale[week, usable] = np.exp(fit.log_volatility(x, x.mean(axis=0)))
         progress(f"refits of {self.name}", len(refits), len(refits))
         return np.asarray(np.sqrt(HORIZON) * scale)
+
+
+def _chosen(weekly: Weekly, week: int, instruments: Mask, columns: Places) -> Floats:
+    """Features (n, p) of some instruments of a week, in double precision."""
+    return np.asarray(weekly.x[week][instruments][:, columns], dtype=np.float64)
 
 
 def all_models() -> list[Model]:

@@ -9,12 +9,11 @@ weeks mature: a refit costs a system of equations, whatever the length of the hi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from stock_platform.ml.weekly.bars import Floats, Rows
-from stock_platform.ml.weekly.features import Weekly
+from stock_platform.ml.weekly.bars import Floats
 
 RIDGE = 1e-4
 """Penalty on standardised regressors, in units of their variance (Hoerl, Kennard 1970)."""
@@ -44,40 +43,49 @@ class ScaleFit:
     between_level: float
     between: Floats
 
-    def log_volatility(self, x: Floats) -> Floats:
-        """Log daily volatility (n,) of the coming week, from the features (n, p) of all usable
-        instruments of one week."""
-        x = x - self.centre
+    def log_volatility(self, x: Floats, mean: Floats) -> Floats:
+        """Log daily volatility (n,) of the coming week, from features (n, p) and their means over
+        all usable instruments of the week, (p,) or one per row (n, p)."""
+        x, mean = x - self.centre, mean - self.centre
         pooled = self.level + x @ self.slope
         if not len(self.within):
             return np.asarray(pooled)
-        mean = x.mean(axis=0)
         two_level = self.between_level + mean @ self.between + (x - mean) @ self.within
         return np.asarray((pooled + two_level) / 2)
 
 
 @dataclass
-class ScaleModel:
-    """Sums of products of the weeks matured so far, and the fit that follows from them."""
+class Moments:
+    """Sums of products of the weeks taken in so far, and the fit that follows from them."""
 
-    weekly: Weekly
-    chosen: Rows
-    """Places of the features used."""
     rows: int = 0
-    _weeks: int = 0
     _centre: Floats | None = None
     _pooled: Floats | None = None
     _within: Floats | None = None
     _means: list[Floats] = field(default_factory=list)
 
-    def advance(self, weeks: int) -> None:
-        """Take in the first `weeks` weeks of the panel."""
-        for week in range(self._weeks, weeks):
-            self._add(week)
-        self._weeks = max(self._weeks, weeks)
+    def add(self, x: Floats, y: Floats) -> None:
+        """Take in one week: features (n, p) and log volatilities (n,) of its instruments, n > 0."""
+        if self._centre is None or self._pooled is None or self._within is None:
+            self._centre = x.mean(axis=0)
+            size = x.shape[1] + 1
+            self._pooled = np.zeros((size + 1, size + 1))
+            self._within = np.zeros((size, size))
+        both = np.column_stack([np.ones(len(x)), x - self._centre, y])
+        products = both.T @ both
+        self._pooled = self._pooled + products
+        self.rows += len(x)
+        if len(x) >= ENOUGH_INSTRUMENTS:
+            total = products[0, 1:]
+            self._within = self._within + (products[1:, 1:] - np.outer(total, total) / len(x))
+            self._means.append(total / len(x))
+
+    def copy(self) -> Moments:
+        """The sums as they are; `add` to either leaves the other."""
+        return replace(self, _means=list(self._means))
 
     def fit(self) -> ScaleFit:
-        """Solve for what was taken in."""
+        """Solve for what was taken in; there must be something."""
         assert self._pooled is not None
         assert self._within is not None
         assert self._centre is not None
@@ -97,27 +105,6 @@ class ScaleModel:
         return ScaleFit(
             self._centre, float(mean[-1] - mean[:-1] @ slope), slope, within, level, between
         )
-
-    def _add(self, week: int) -> None:
-        target = self.weekly.volatility[week]
-        known = np.isfinite(target) & self.weekly.usable[week]
-        count = int(known.sum())
-        if not count:
-            return
-        x = self.weekly.x[week][known][:, self.chosen].astype(np.float64)
-        if self._centre is None or self._pooled is None or self._within is None:
-            self._centre = x.mean(axis=0)
-            size = x.shape[1] + 1
-            self._pooled = np.zeros((size + 1, size + 1))
-            self._within = np.zeros((size, size))
-        both = np.column_stack([np.ones(count), x - self._centre, target[known]])
-        products = both.T @ both
-        self._pooled += products
-        self.rows += count
-        if count >= ENOUGH_INSTRUMENTS:
-            total = products[0, 1:]
-            self._within += products[1:, 1:] - np.outer(total, total) / count
-            self._means.append(total / count)
 
 
 def ridge(covariance: Floats, penalty: float) -> Floats:

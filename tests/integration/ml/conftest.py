@@ -100,6 +100,13 @@ def load_sample(client: Any) -> None:
         " WHERE available_at <= {as_of:DateTime64(6, 'UTC')} AND {clock:String} != ''"
     )
     client.command(
+        "CREATE VIEW int_bars_as_of AS SELECT instrument_id, session, close_traded AS open,"
+        " close_traded AS high, close_traded AS low, close_traded AS close, 1000. AS volume,"
+        " price_index / close_traded AS split_factor,"
+        " price_index / close_traded AS total_return_factor FROM test_features"
+        " WHERE available_at <= {as_of:DateTime64(6, 'UTC')} AND {clock:String} != ''"
+    )
+    client.command(
         "CREATE TABLE fct_forecast_accuracy (instrument_id String, kind String,"
         " backtest_name String, origin_session Date, horizon UInt8, pinball_loss Float64,"
         " baseline_pinball_loss Float64) ENGINE = MergeTree ORDER BY instrument_id"

@@ -53,6 +53,9 @@ def dbt_profile_target(server, custom_settings):
     }
 
 
+pytestmark = pytest.mark.slow
+
+
 class TestValidateConnection(BaseValidateConnection):
     pass
 
@@ -85,7 +88,6 @@ class TestSingularTests(BaseSingularTests):
     pass
 
 
-@pytest.mark.slow
 class TestSingularTestsEphemeral(BaseSingularTestsEphemeral):
     pass
 
@@ -109,7 +111,6 @@ class TestIncremental(BaseIncremental):
     pass
 
 
-@pytest.mark.slow
 class TestIncrementalNotSchemaChange(BaseIncrementalNotSchemaChange):
     pass
 
@@ -134,7 +135,6 @@ class TestIncrementalOnSchemaChange(BaseIncrementalOnSchemaChange):
         assert "The source and target schemas on this incremental" in results[1].message
 
 
-@pytest.mark.slow
 class TestIncrementalUniqueKey(BaseIncrementalUniqueKey):
     @pytest.fixture(scope="class")
     def models(self):
@@ -165,7 +165,6 @@ class TestIncrementalUniqueKey(BaseIncrementalUniqueKey):
         }
 
 
-@pytest.mark.slow
 class TestSnapshotCheckCols(BaseSnapshotCheckCols):
     pass
 

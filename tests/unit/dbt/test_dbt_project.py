@@ -13,7 +13,10 @@ from stock_platform.warehouse import dbt_env
 from stock_platform.warehouse.client import Address
 
 PROJECT = PROJECT_ROOT / "dbt"
-PARAMETERISED = {"int_features_as_of"}  # can't be selected from without parameters
+PARAMETERISED = {
+    "int_features_as_of",
+    "int_bars_as_of",
+}  # can't be selected from without parameters
 
 
 @pytest.fixture(scope="module")
