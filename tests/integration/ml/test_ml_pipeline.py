@@ -21,8 +21,7 @@ from stock_platform.ml import issue as issue_module
 from stock_platform.ml import ledger as ledger_module
 from stock_platform.ml import registry as registry_module
 from stock_platform.ml import training as training_module
-from stock_platform.ml.candidates import by_name
-from stock_platform.ml.candidates import all_candidates
+from stock_platform.ml.candidates import all_candidates, by_name
 from stock_platform.ml.champion import champion_in, promotions
 from stock_platform.ml.features import COLUMNS, FEATURES, origin_rows
 from stock_platform.ml.forecasting import forecast_weeks
