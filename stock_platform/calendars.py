@@ -28,6 +28,9 @@ when the calendar grows at its end."""
 YEARS_AHEAD = 2
 """A calendar is built through the end of the year this many years from now."""
 
+WEEK = 5
+"""Sessions of a usual week."""
+
 LEAST_AHEAD = timedelta(days=21)
 """How far a calendar has to reach past the last session in use: a forecast's target is the fifth
 session after it, and the longest closures (the golden weeks of China) last ten days."""
@@ -71,7 +74,9 @@ def session_table(calendar: str, first: date, last: date) -> pl.DataFrame:
 
     Returns:
         calendar (str), session (date), session_number (int64, 0 = first session since `EPOCH`),
-        open_at and close_at (UTC, microseconds).
+        open_at and close_at (UTC, microseconds), days_ahead (int64): calendar days to the fifth
+        session after it by the holidays announced in advance. A closure that nobody could foresee
+        counts as a session there, so that a feature made of it knows no more than people did.
 
     Raises:
         CalendarError: the calendar is unknown, or the range leaves the days it covers.
@@ -149,6 +154,7 @@ def _built(calendar: str, year: int) -> tuple[pl.DataFrame, str, tuple[date, dat
     import polars as pl
 
     through = date(year + YEARS_AHEAD, 12, 31)
+    unforeseen: list[date] = []
     if calendar == calendar_cbr.CODE:
         end = min(through, calendar_cbr.last_day())
         table, zone = calendar_cbr.table(end), calendar_cbr.TIME_ZONE
@@ -156,6 +162,7 @@ def _built(calendar: str, year: int) -> tuple[pl.DataFrame, str, tuple[date, dat
     else:
         built, start, end = _build(calendar, EPOCH, through)
         table, zone, covered = _read(built), str(built.tz), (start, end)
+        unforeseen = [day.date() for day in built.adhoc_holidays]
     numbered = table.select(
         pl.lit(calendar).alias("calendar"),
         "session",
@@ -163,7 +170,19 @@ def _built(calendar: str, year: int) -> tuple[pl.DataFrame, str, tuple[date, dat
         "open_at",
         "close_at",
     )
-    return numbered, zone, covered
+    ahead = _days_ahead(numbered["session"].to_list(), unforeseen)
+    return numbered.with_columns(days_ahead=pl.Series(ahead, dtype=pl.Int64)), zone, covered
+
+
+def _days_ahead(days: list[date], unforeseen: Iterable[date]) -> list[int]:
+    """Calendar days from each session to the fifth announced one after it; a week at the end."""
+    closed = {day for day in unforeseen if days[0] < day < days[-1] and day.weekday() < 5}
+    announced = sorted(closed.union(days))
+    place = {day: number for number, day in enumerate(announced)}
+    return [
+        (announced[place[day] + WEEK] - day).days if place[day] + WEEK < len(announced) else 7
+        for day in days
+    ]
 
 
 def _read(built: ExchangeCalendar) -> pl.DataFrame:

@@ -40,11 +40,18 @@ VOLATILITIES = [
     "feature_ewma_vol",
     *(f"feature_gk_vol_{window}" for window in (5, 22, 60)),
     "feature_parkinson_vol_22",
+    "feature_rs_vol_5",
+    "feature_rs_vol_22",
+    "feature_overnight_vol_22",
     "feature_neg_semivol_22",
+    "feature_pos_semivol_22",
     "feature_market_vol_22",
+    "feature_sector_vol_22",
 ]
 RETURNS = ["feature_ret_1", "feature_ret_5", "feature_ret_22"]
-FEATURES = [*VOLATILITIES, *RETURNS, "feature_volume_ratio"]
+RANKS = [f"feature_rank_{name}" for name in ("vol_22", "ret_5", "ret_22", "volume_ratio")]
+CALENDAR = ["feature_days_ahead", "feature_month_end"]
+FEATURES = [*VOLATILITIES, *RETURNS, "feature_volume_ratio", *RANKS, *CALENDAR]
 """Columns of the feature tables that models read. Volatilities and returns in daily log units."""
 
 KEYS = ["instrument_id", "symbol", "calendar", "asset_class", "currency"]
@@ -234,10 +241,12 @@ def scale_floor(panel: Panel) -> Floats:
 
 
 def design_matrix(panel: Panel) -> Floats:
-    """Regressors (n, 17): log volatilities, returns in units of the EWMA volatility, volume.
+    """Regressors (n, 28): log volatilities, returns in units of the EWMA volatility, volume, ranks
+    across the calendar, holidays and month end ahead.
 
     A range estimator that is missing (no high and low that day) falls back to the close-to-close
-    volatility of 22 sessions, a missing volume to 0, so every usable row has all regressors.
+    volatility of 22 sessions, as does a sector that has none, a missing volume to 0 and a missing
+    rank to the middle, so every usable row has all regressors.
     """
     floor, usual = scale_floor(panel), panel.feature("feature_vol_22")
     columns = []
@@ -248,6 +257,8 @@ def design_matrix(panel: Panel) -> Floats:
         unit = panel.feature("feature_ewma_vol") * np.sqrt(sessions)
         columns.append(np.clip(np.nan_to_num(panel.feature(name) / unit), -5.0, 5.0))
     columns.append(np.clip(np.nan_to_num(panel.feature("feature_volume_ratio")), -3.0, 3.0))
+    columns += [np.nan_to_num(panel.feature(name), nan=0.5) - 0.5 for name in RANKS]
+    columns += [panel.feature("feature_days_ahead") - 7.0, panel.feature("feature_month_end")]
     return np.column_stack(columns)
 
 

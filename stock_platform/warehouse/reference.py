@@ -88,6 +88,7 @@ REFERENCE_SESSIONS = ReferenceTable(
         "session_number": ("Int32", pl.Int32()),
         "open_at": (_MOMENT, _UTC),
         "close_at": (_MOMENT, _UTC),
+        "days_ahead": ("UInt8", pl.UInt8()),
     },
     ("calendar", "session"),
     "Sessions of the calendars in use",

@@ -61,6 +61,8 @@ BAR = ["open", "high", "low", "close", "volume"]
 
 def features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     """The feature table's columns (see features.COLUMNS) from bars as traded."""
+    ahead = session_table("XNYS", date(2000, 1, 3), date(2014, 12, 31))
+    sessions = sessions.join(ahead.select("session", "days_ahead"), on="session")
     frame = bars.join(sessions, on="session").sort("instrument_id", "session")
     own = "instrument_id"
     log = pl.col("close") * pl.col("split_factor")
@@ -76,29 +78,54 @@ def features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
         gk=0.5 * (pl.col("high") / pl.col("low")).log() ** 2
         - (2 * np.log(2) - 1) * (pl.col("close") / pl.col("open")).log() ** 2,
         size=(pl.col("volume") / pl.col("split_factor")).clip(1).log(),
+        rs=(pl.col("high") / pl.col("close")).log() * (pl.col("high") / pl.col("open")).log()
+        + (pl.col("low") / pl.col("close")).log() * (pl.col("low") / pl.col("open")).log(),
+        next=pl.col("session") + pl.duration(days=pl.col("days_ahead")),
     )
     frame = frame.with_columns(
-        r2=pl.col("ret") ** 2, n2=pl.when(pl.col("ret") < 0).then(pl.col("ret") ** 2).otherwise(0.0)
+        r2=pl.col("ret") ** 2,
+        n2=pl.when(pl.col("ret") < 0).then(pl.col("ret") ** 2).otherwise(0.0),
+        p2=pl.when(pl.col("ret") > 0).then(pl.col("ret") ** 2).otherwise(0.0),
+        o2=(pl.col("ret") + (pl.col("open") / pl.col("close")).log()) ** 2,
     ).with_columns(market=pl.col("r2").mean().over("session"))
 
     def root(name: str, window: int) -> pl.Expr:
         mean = pl.col(name).rolling_mean(window) if window > 1 else pl.col(name)
         return mean.over(own).clip(0).sqrt()
 
-    return frame.with_columns(
-        *(root("r2", w).alias(f"feature_vol_{w}") for w in (1, 5, 22, 60, 250)),
-        *(root("gk", w).alias(f"feature_gk_vol_{w}") for w in (5, 22, 60)),
-        root("park", 22).alias("feature_parkinson_vol_22"),
-        root("n2", 22).alias("feature_neg_semivol_22"),
-        root("market", 22).alias("feature_market_vol_22"),
-        pl.col("r2")
-        .ewm_mean(alpha=0.06, adjust=False, ignore_nulls=True, min_samples=22)
-        .over(own)
-        .sqrt()
-        .alias("feature_ewma_vol"),
-        *(log.log().diff(w).over(own).alias(f"feature_ret_{w}") for w in (1, 5, 22)),
-        (pl.col("size") - pl.col("size").rolling_mean(60)).over(own).alias("feature_volume_ratio"),
-    ).select(COLUMNS)
+    return (
+        frame.with_columns(
+            *(root("r2", w).alias(f"feature_vol_{w}") for w in (1, 5, 22, 60, 250)),
+            *(root("gk", w).alias(f"feature_gk_vol_{w}") for w in (5, 22, 60)),
+            root("park", 22).alias("feature_parkinson_vol_22"),
+            *(root("rs", w).alias(f"feature_rs_vol_{w}") for w in (5, 22)),
+            root("o2", 22).alias("feature_overnight_vol_22"),
+            root("n2", 22).alias("feature_neg_semivol_22"),
+            root("p2", 22).alias("feature_pos_semivol_22"),
+            root("market", 22).alias("feature_sector_vol_22"),
+            root("market", 22).alias("feature_market_vol_22"),
+            pl.col("r2")
+            .ewm_mean(alpha=0.06, adjust=False, ignore_nulls=True, min_samples=22)
+            .over(own)
+            .sqrt()
+            .alias("feature_ewma_vol"),
+            *(log.log().diff(w).over(own).alias(f"feature_ret_{w}") for w in (1, 5, 22)),
+            (pl.col("size") - pl.col("size").rolling_mean(60))
+            .over(own)
+            .alias("feature_volume_ratio"),
+            feature_days_ahead=pl.col("days_ahead").cast(pl.Float64),
+            feature_month_end=(pl.col("next").dt.month() != pl.col("session").dt.month()).cast(
+                pl.Float64
+            ),
+        )
+        .with_columns(
+            ((pl.col(f"feature_{name}").rank("min") - 1) / (pl.len() - 1).clip(1))
+            .over("session")
+            .alias(f"feature_rank_{name}")
+            for name in ("vol_22", "ret_5", "ret_22", "volume_ratio")
+        )
+        .select(COLUMNS)
+    )
 
 
 def panel_of(frame: pl.DataFrame) -> Panel:

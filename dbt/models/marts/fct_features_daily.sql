@@ -12,6 +12,4 @@
     WHERE session >= {{ first_session_for(250) }} AND session < {{ until() }}
 )
 {%- endset %}
-SELECT *
-FROM ({{ features(bars_for(250), market) }})
-WHERE session >= {{ since() }}
+{{ features(bars_for(250), market, since()) }}

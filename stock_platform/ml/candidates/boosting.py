@@ -24,12 +24,12 @@ class Boosting(ScaleModel):
     name = "boosting"
     params: Params = MappingProxyType(
         {
-            "trees": 80,
+            "trees": 50,
             "depth": 3,
-            "learning_rate": 0.08,
+            "learning_rate": 0.12,
             "subsample": 0.5,
             "min_leaf": 20,
-            "max_rows": 4000,
+            "max_rows": 2500,
             "seed": 7,
         }
     )

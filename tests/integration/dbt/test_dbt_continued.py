@@ -66,7 +66,7 @@ def market(project: Project) -> Project:
         )
     numbered = [
         ["XNYS", day, n, datetime(day.year, day.month, day.day, 14, tzinfo=UTC),
-         datetime(day.year, day.month, day.day, 21, tzinfo=UTC)]
+         datetime(day.year, day.month, day.day, 21, tzinfo=UTC), 7]
         for n, day in enumerate(DAYS + [DAYS[-1] + timedelta(days=n) for n in range(1, 51)])
     ]  # fmt: skip
     project.client.insert("reference_sessions", numbered)

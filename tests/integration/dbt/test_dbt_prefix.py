@@ -85,8 +85,9 @@ def test_live_decisions_see_nothing_before_it_was_fetched(on_sample: Project) ->
     [
         (
             "macros/features.sql",
-            "ROWS BETWEEN {{ n - 1 }} PRECEDING AND CURRENT ROW",
-            "ROWS BETWEEN {{ n - 1 }} PRECEDING AND 1 FOLLOWING",
+            "({{ column }}_so_far - lagInFrame(",
+            "(leadInFrame({{ column }}_so_far) OVER (PARTITION BY instrument_id ORDER BY session"
+            " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) - lagInFrame(",
         ),
         pytest.param(
             "macros/features.sql",

@@ -129,6 +129,7 @@ def test_one_death_stops_the_rest_and_is_named(start: Callable[..., Running]) ->
     assert not alive(processes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

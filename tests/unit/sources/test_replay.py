@@ -290,6 +290,7 @@ def test_a_killed_load_whose_answers_were_too_old_to_resume_from(
     assert count(answer, "interrupted") > 0, "Friday's provisional bar was overtaken"
 
 
+@pytest.mark.slow
 def test_what_a_killed_load_was_told_and_no_later_load_asked_for_is_lost(
     world: Recorded, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +307,7 @@ def test_what_a_killed_load_was_told_and_no_later_load_asked_for_is_lost(
     assert replay(world.settings)["same"]
 
 
+@pytest.mark.slow
 def test_a_killed_load_that_nobody_resumed(
     world: Recorded, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +322,7 @@ def test_a_killed_load_that_nobody_resumed(
     assert count(answer, "only_in_replay") > 0
 
 
+@pytest.mark.slow
 def test_another_value_of_a_killed_load_is_a_difference(
     world: Recorded, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,6 +436,7 @@ def test_nothing_recorded(tmp_path: Path, replay: Replay) -> None:
 # --- the rebuilt lake ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_rebuilt_lake_can_be_used_and_replayed(
     world: Recorded, replay: Replay, tmp_path: Path
 ) -> None:
@@ -579,6 +583,7 @@ def test_a_lost_record_of_the_banks_is_found(bank: BankLoads, replay: Replay) ->
     assert count(answer, "equal") > 0
 
 
+@pytest.mark.slow
 def test_a_killed_load_of_the_banks(
     bank: BankLoads, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

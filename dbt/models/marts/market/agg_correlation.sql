@@ -78,7 +78,8 @@ pairs AS (
     WHERE one.instrument_id < other.instrument_id
 ),
 
-rolling AS (
+-- Sums over 60 sessions are differences of running sums, which integers allow.
+so_far AS (
     SELECT
         one_id,
         one_symbol,
@@ -86,20 +87,41 @@ rolling AS (
         other_symbol,
         session,
         week,
-        count() OVER last_60 AS sessions,
+        row_number() OVER earlier AS sessions,
         session = max(session) OVER (PARTITION BY one_id, other_id, week) AS is_last_of_week,
-        sum(x) OVER last_60 AS sum_x,
-        sum(y) OVER last_60 AS sum_y,
-        sum(xx) OVER last_60 AS sum_xx,
-        sum(yy) OVER last_60 AS sum_yy,
-        sum(xy) OVER last_60 AS sum_xy,
+        sum(x) OVER earlier AS sum_x,
+        sum(y) OVER earlier AS sum_y,
+        sum(xx) OVER earlier AS sum_xx,
+        sum(yy) OVER earlier AS sum_yy,
+        sum(xy) OVER earlier AS sum_xy
+    FROM pairs
+    WINDOW earlier AS (
+        PARTITION BY one_id, other_id ORDER BY session ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+    )
+),
+
+sums AS (
+    SELECT
+        * EXCEPT (sum_x, sum_y, sum_xx, sum_yy, sum_xy),
+        sum_x - lagInFrame(sum_x, 60) OVER earlier AS sum_x,
+        sum_y - lagInFrame(sum_y, 60) OVER earlier AS sum_y,
+        sum_xx - lagInFrame(sum_xx, 60) OVER earlier AS sum_xx,
+        sum_yy - lagInFrame(sum_yy, 60) OVER earlier AS sum_yy,
+        sum_xy - lagInFrame(sum_xy, 60) OVER earlier AS sum_xy
+    FROM so_far
+    WINDOW earlier AS (
+        PARTITION BY one_id, other_id ORDER BY session ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+    )
+),
+
+rolling AS (
+    SELECT
+        *,
         {{ comoment('sum_x', 'sum_y', 'sum_xy', 60) }} / nullIf(sqrt(
             {{ comoment('sum_x', 'sum_x', 'sum_xx', 60) }} * {{ comoment('sum_y', 'sum_y', 'sum_yy', 60) }}
         ), 0) AS ratio
-    FROM pairs
-    WINDOW last_60 AS (
-        PARTITION BY one_id, other_id ORDER BY session ROWS BETWEEN 59 PRECEDING AND CURRENT ROW
-    )
+    FROM sums
+    WHERE is_last_of_week AND sessions >= 60
 )
 
 SELECT
@@ -118,8 +140,6 @@ FROM (
         ]) AS side
     FROM rolling
     WHERE
-        is_last_of_week
-        AND sessions = 60
-        AND ratio IS NOT NULL
+        ratio IS NOT NULL
         AND session > (SELECT session FROM newest) - 3 * 365
 ) AS sides
