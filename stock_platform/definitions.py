@@ -10,6 +10,8 @@ from typing import Any
 import dagster as dg
 
 from stock_platform.defs.accuracy.checks import accuracy_checks
+from stock_platform.defs.accuracy.drift import drift_checks, refit_on_drift
+from stock_platform.defs.accuracy.report import accuracy_report
 from stock_platform.defs.automation import jobs, schedules, sensors
 from stock_platform.defs.forecasting.forecasts import forecast_checks, forecasts
 from stock_platform.defs.ingestion.checks import lake_checks
@@ -37,17 +39,19 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             marts,
             week_ahead_model,
             forecasts,
+            accuracy_report,
         ],
         asset_checks=[
             *lake_checks,
             *outage_checks,
             *forecast_checks,
             *accuracy_checks,
+            *drift_checks,
             *mart_checks,
         ],
         jobs=jobs,
         schedules=schedules,
-        sensors=sensors,
+        sensors=[*sensors, refit_on_drift],
         resources={**resources(), **(resource_overrides or {})},
         executor=dg.in_process_executor,
     )

@@ -39,9 +39,21 @@ def weekly_means(values: Floats, weeks: npt.NDArray[np.datetime64]) -> Floats:
 
 
 def newey_west_t(series: Floats) -> float:
-    """The t of a weekly mean: Newey, West (1987), Bartlett kernel, lag 4 (n/100)^(2/9).
+    """The t of a weekly mean by `newey_west_error`.
 
     NaN with fewer than 8 weeks, 0 when the series is constant zero.
+    """
+    error = newey_west_error(series)
+    mean = float(series.mean()) if len(series) else 0.0
+    if error == 0:
+        return 0.0 if mean == 0 else float(np.copysign(np.inf, mean))
+    return mean / error
+
+
+def newey_west_error(series: Floats) -> float:
+    """Standard error of a weekly mean: Newey, West (1987), Bartlett kernel, lag 4 (n/100)^(2/9).
+
+    NaN with fewer than 8 weeks.
     """
     n = len(series)
     if n < 8:
@@ -52,9 +64,7 @@ def newey_west_t(series: Floats) -> float:
     for lag in range(1, lags + 1):
         weight = 1 - lag / (lags + 1)
         variance += 2 * weight * float(centred[lag:] @ centred[:-lag]) / n
-    if variance <= 0:
-        return 0.0 if series.mean() == 0 else float(np.copysign(np.inf, series.mean()))
-    return float(series.mean() / np.sqrt(variance / n))
+    return float(np.sqrt(max(variance, 0.0) / n))
 
 
 def diebold_mariano(loss: Floats, reference: Floats) -> tuple[float, float]:

@@ -29,7 +29,7 @@ def fan_chart(history: pl.DataFrame, forecasts: pl.DataFrame) -> bytes:
     `forecasts` are ledger rows of one origin and one role, five horizons per symbol.
     """
     symbols = forecasts["symbol"].unique().sort().to_list()
-    figure = _figure(len(symbols), 2.6)
+    figure = figure_of(len(symbols), 2.6)
     for axes, symbol in zip(figure.axes, symbols, strict=True):
         rows = forecasts.filter(pl.col("symbol") == symbol).sort("horizon")
         past = history.filter(pl.col("symbol") == symbol).sort("session").tail(HISTORY_SESSIONS)
@@ -52,7 +52,7 @@ def fan_chart(history: pl.DataFrame, forecasts: pl.DataFrame) -> bytes:
             fontsize=9,
         )
         axes.set_ylabel(rows["currency"][0])
-    return _png(figure)
+    return png(figure)
 
 
 def walk_forward_plot(scored: pl.DataFrame) -> bytes:
@@ -60,7 +60,7 @@ def walk_forward_plot(scored: pl.DataFrame) -> bytes:
 
     `scored` holds walk-forward rows with `actual`, the same rows for each candidate.
     """
-    figure = _figure(2, 2.8)
+    figure = figure_of(2, 2.8)
     skill, cover = figure.axes
     baseline = scored.filter(pl.col("candidate") == BASELINE)
     weeks = baseline["week"].to_numpy().astype("datetime64[D]")
@@ -83,14 +83,15 @@ def walk_forward_plot(scored: pl.DataFrame) -> bytes:
     skill.legend(fontsize=7)
     cover.axhline(80, color="grey", lw=0.8)
     cover.set_title(f"coverage of the 80 % interval, {ROLLING_WEEKS} weeks, %", fontsize=9)
-    return _png(figure)
+    return png(figure)
 
 
 def _losses(rows: pl.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return pinball(rows["actual"].to_numpy(), quantile_matrix(rows))
 
 
-def _figure(panels: int, height: float) -> Figure:
+def figure_of(panels: int, height: float) -> Figure:
+    """Panels of the width of an asset page, one below the other, `height` inches each."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -100,7 +101,8 @@ def _figure(panels: int, height: float) -> Figure:
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG, the same bytes whenever it is drawn."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

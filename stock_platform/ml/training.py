@@ -195,6 +195,7 @@ def train_weeks(
     snapshot_ids: dict[str, int] | None = None,
     actor: str = "training",
     candidates: Sequence[Candidate] | None = None,
+    refit_all: bool = False,
     progress: Progress | None = None,
 ) -> TrainingReport:
     """Train what serves the weeks (Mondays): every refit week from the one before the first.
@@ -202,7 +203,8 @@ def train_weeks(
     Running it again, over any range, adds nothing: decisions are keyed by what was fitted.
 
     `snapshot_ids` are the lake snapshots the warehouse was built from, recorded only; `actor` is
-    named on the decisions; `candidates` are all unless given.
+    named on the decisions; `candidates` are all unless given. With `refit_all` every one of `weeks`
+    is a refit week too, as after drift; what it decides stands until the next decision.
     """
     report = TrainingReport()
     if not weeks:
@@ -210,7 +212,7 @@ def train_weeks(
     trainer = Trainer(
         client, registry, source, snapshot_ids or {}, actor, candidates or all_candidates()
     )
-    refits = refits_between(min(weeks), max(weeks))
+    refits = sorted({*refits_between(min(weeks), max(weeks)), *(weeks if refit_all else ())})
     reader.prepare(max(weeks))
     outcomes: list[Outcome] = []
     for done, week in enumerate(refits):

@@ -166,14 +166,15 @@ ORDER BY ({{ config.require('order_by') | join(', ') }})
     {{ return(digests) }}
   {%- endif -%}
   {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='name') | list -%}
-  {#- Objects of the lake are write-once: which ones a staging table's rows are from says it all. -#}
+  {#- Objects of the lake are write-once: which ones a staging table's rows are from says it all, and
+      the projection of macros/materializations/lake_append.sql holds it. -#}
   {%- set content = 'object_path' if 'object_path' in columns else columns | join(', ') -%}
-  {%- set month = "toString(toYYYYMM(session))" if 'session' in columns else "''" -%}
+  {%- set month = "toYYYYMM(session)" if 'session' in columns else "''" -%}
   {%- set found = run_query(
-      "SELECT " ~ month ~ " AS month, concat(toString(count()), ' ', hex(sum(cityHash64(" ~ content ~ "))))"
-      ~ " FROM " ~ relation
+      "SELECT toString(month) AS month, concat(toString(sum(rows)), ' ', hex(sum(cityHash64(" ~ content ~ ") * rows)))"
+      ~ " FROM (SELECT " ~ month ~ " AS month, " ~ content ~ ", count() AS rows FROM " ~ relation
       ~ (" WHERE source = '" ~ active_source() ~ "'" if 'source' in columns else '')
-      ~ " GROUP BY month ORDER BY month"
+      ~ " GROUP BY " ~ month ~ ", " ~ content ~ ") GROUP BY month ORDER BY month"
   ) -%}
   {%- set digests = {} -%}
   {%- for row in found.rows -%}

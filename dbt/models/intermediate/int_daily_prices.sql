@@ -1,6 +1,6 @@
 {{ config(
     materialized='continued',
-    order_by=['instrument_id', 'session'],
+    order_by=['symbol', 'instrument_id', 'session'],
     reads=['stg_equity_prices', 'stg_corporate_actions', 'reference_instruments'],
     projections=[{
         'name': 'latest_factors',

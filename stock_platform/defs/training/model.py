@@ -18,6 +18,9 @@ from stock_platform.progress import reporter
 if TYPE_CHECKING:
     from stock_platform.ml.training import TrainingReport
 
+REFIT_TAG = "stock_platform/refit"
+"""Run tag; with the value `yes` the selected weeks are refitted whether or not it is their turn."""
+
 _FEATURES = ["fct_features_daily", "int_features_as_of", "int_bars_as_of"]
 
 
@@ -66,6 +69,7 @@ def week_ahead_model(
             weeks,
             snapshot_ids=platform.lake().snapshot_ids(),
             actor=f"dagster run {context.run_id}",
+            refit_all=context.run.tags.get(REFIT_TAG) == "yes",
             progress=progress,
         )
     new = report.decisions.filter(pl.col("new")).height

@@ -86,8 +86,11 @@ def test_live_decisions_see_nothing_before_it_was_fetched(on_sample: Project) ->
         (
             "macros/features.sql",
             "({{ column }}_so_far - lagInFrame(",
-            "(leadInFrame({{ column }}_so_far) OVER (PARTITION BY instrument_id ORDER BY session"
-            " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) - lagInFrame(",
+            (
+                "(leadInFrame({{ column }}_so_far) OVER (PARTITION BY instrument_id"
+                " ORDER BY session ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
+                " - lagInFrame("
+            ),
         ),
         pytest.param(
             "macros/features.sql",

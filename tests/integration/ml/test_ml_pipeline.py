@@ -40,6 +40,7 @@ from stock_platform.ml.panel_reader import PanelReader
 from stock_platform.ml.registry import Registry, model_name
 from stock_platform.ml.reproduce import find_forecast, reproduce
 from stock_platform.ml.training import train_weeks
+from stock_platform.ml.walk_forward import refit_week
 from stock_platform.settings import PROJECT_ROOT, Settings
 from stock_platform.warehouse.client import connect
 from stock_platform.warehouse.local import ensure_running
@@ -445,3 +446,21 @@ def test_kill_9_of_the_process_and_a_rerun(tmp_path):
         rows = ledger_rows(client, "sample")
         client.close()
     assert rows.height == rows["forecast_id"].n_unique() == 12 * 4 * 5 * 2
+
+
+def test_a_refit_out_of_turn_is_decided_once_and_speaks_from_then_on(settings, client):
+    """What `refit_on_drift` asks for: the week's own refit, beside the calendar's."""
+    reader, registry = PanelReader.from_warehouse(client), Registry(settings)
+    quick = [by_name(name) for name in QUICK]
+    week = next(week for week in WEEKS[-8:] if refit_week(week) != week)
+    for new in (True, False):
+        report = train_weeks(
+            client, registry, reader, "drifted", [week], candidates=quick, refit_all=True
+        )
+        assert report.decisions["refit_week"].to_list() == [refit_week(week), week]
+        assert report.decisions["new"].to_list() == [new, new]
+    moment = reader.decision_time(week)
+    decided = promotions(client, "drifted")
+    assert decided.height == 2
+    assert decided["data_as_of"][1] == moment
+    assert champion_in(decided, "equity", moment) is not None
