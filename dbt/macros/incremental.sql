@@ -17,14 +17,40 @@
 {{ return(none if model.resource_type == 'unit_test' else '{earlier:Identifier}') }}
 {%- endmacro %}
 
-{#- Of `earlier()` the first and the last row of each instrument: what sums are carried on from. -#}
+{#- Of `earlier()` the first and the last row of each instrument: what sums are carried on from. Only
+    what macros/adjust.sql reads of them is true; factors are 1 on a first bar. -#}
 {% macro earlier_ends() -%}
 {%- if not earlier() -%}{{ return(none) }}{%- endif -%}
 (
-    SELECT *
-    FROM {{ earlier() }}
-    WHERE (instrument_id, session) IN (
-        SELECT instrument_id, arrayJoin([min(session), max(session)])
+    SELECT
+        instrument_id,
+        toLowCardinality('') AS symbol,
+        ends.1 AS session,
+        ends.2 AS open,
+        ends.2 AS high,
+        ends.2 AS low,
+        ends.2 AS close,
+        0. AS volume,
+        toLowCardinality('') AS currency,
+        toLowCardinality('') AS source,
+        toLowCardinality('') AS finality,
+        toDateTime64(0, 6, 'UTC') AS known_at,
+        toLowCardinality('') AS availability,
+        toDateTime64(0, 6, 'UTC') AS available_at,
+        ends.3 AS bar_number,
+        ends.4 AS split_factor,
+        ends.5 AS total_return_factor
+    FROM (
+        SELECT
+            instrument_id,
+            max(session) AS last,
+            arrayJoin(arrayDistinct([
+                (min(session), argMin(close, session), toUInt32(1), 1., 1.),
+                (
+                    last, argMax(close, session), max(bar_number),
+                    argMax(split_factor, session), argMax(total_return_factor, session)
+                )
+            ])) AS ends
         FROM {{ earlier() }}
         GROUP BY instrument_id
     )
@@ -45,15 +71,22 @@
 )
 {%- endmacro %}
 
-{#- The earliest session among bars_for(n), as a scalar. -#}
+{#- A session not after the first of bars_for(n), and less than a quarter before it, as a scalar: by
+    the quarters that int_daily_prices keeps in a projection, not by its rows. -#}
 {% macro first_session_for(n) -%}
 (
-    SELECT min(session)
-    FROM {{ ref('int_daily_prices') }}
-    WHERE (instrument_id, bar_number) IN (
-        SELECT instrument_id, toUInt32(greatest(toInt64(first_bar) - {{ n - 1 }}, 1))
-        FROM {{ first_bars() }}
-    )
+    SELECT min(quarters.first_session)
+    FROM (
+        SELECT
+            instrument_id,
+            min(session) AS first_session,
+            min(bar_number) AS first_bar,
+            max(bar_number) AS last_bar
+        FROM {{ ref('int_daily_prices') }}
+        GROUP BY instrument_id, toStartOfQuarter(session)
+    ) AS quarters
+    INNER JOIN {{ first_bars() }} AS piece ON quarters.instrument_id = piece.instrument_id
+    WHERE quarters.first_bar <= piece.first_bar AND quarters.last_bar + {{ n }} > piece.first_bar
 )
 {%- endmacro %}
 

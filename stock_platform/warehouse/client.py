@@ -57,6 +57,9 @@ def connect(settings: Settings, *, run_id: str | None = None, user: User = "admi
     from clickhouse_connect.driver.httputil import get_pool_manager
 
     at = address(settings, user)
+    chosen = {"log_comment": run_id} if run_id else {}
+    if user == "admin":
+        chosen["compile_expressions"] = "0"  # see warehouse/server/limits.py
     try:
         client = _client_class()(
             "https" if at.secure else "http",
@@ -65,7 +68,7 @@ def connect(settings: Settings, *, run_id: str | None = None, user: User = "admi
             at.user,
             at.password,
             None,
-            settings={"log_comment": run_id} if run_id else None,
+            settings=chosen,
             autogenerate_session_id=False,
             pool_mgr=get_pool_manager() if settings.embedded_warehouse else None,
         )

@@ -53,6 +53,8 @@
         INSERT INTO {{ side }} ({{ names }})
         SELECT {{ names }}
         FROM ({{ continued_piece(sql, side, piece) }})
+        -- One part per year and piece: a query of one instrument opens no more files than it must.
+        SETTINGS min_insert_block_size_rows = 4000000, min_insert_block_size_bytes = 1500000000
       {%- endcall -%}
     {%- endfor -%}
     {%- do run_query("ALTER TABLE " ~ side ~ " MODIFY COMMENT '" ~ tojson(wanted) ~ "'") -%}

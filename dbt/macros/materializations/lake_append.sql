@@ -82,6 +82,7 @@ CREATE TABLE IF NOT EXISTS {{ relation }} (
 ENGINE = MergeTree
 PARTITION BY toYear(session)
 ORDER BY ({{ config.require('order_by') | join(', ') }})
+SETTINGS lightweight_mutation_projection_mode = 'rebuild'
 {%- endmacro %}
 
 

@@ -6,12 +6,20 @@
         'name': 'latest_factors',
         'query': 'SELECT instrument_id, argMax(split_factor, session), argMax(total_return_factor, session)'
             ~ ' GROUP BY instrument_id',
+    }, {
+        'name': 'ends',
+        'query': 'SELECT instrument_id, toStartOfQuarter(session), min(session), argMin(close, session),'
+            ~ ' max(session), argMax(close, session), argMax(split_factor, session),'
+            ~ ' argMax(total_return_factor, session), min(bar_number), max(bar_number)'
+            ~ ' GROUP BY instrument_id, toStartOfQuarter(session)',
     }],
 ) }}
 -- Continued from the first month that has something new: a late split changes the factors of every
 -- later session, and one table keeps prices and factors from ever being read out of step.
--- The projection holds what fct_daily_prices adjusts to: at 16.6 M bars its history of one symbol takes
--- 75 ms instead of 200, all symbols on one day 40 instead of 170.
+-- The projection latest_factors holds what fct_daily_prices adjusts to: at 16.6 M bars its history of one symbol takes
+-- 75 ms instead of 200, all symbols on one day 40 instead of 170. `ends` holds what a continuation needs of
+-- all earlier sessions (macros/incremental.sql): a new day takes 0.5 s instead of 2.
+-- Sorted by ticker, by which people ask.
 SELECT
     instrument_id,
     symbol,

@@ -10,7 +10,9 @@
 -- Each time a provider said something else about a figure that was final already. The lake stores
 -- prices as traded, so a split changes none of them: a move by exactly a split's ratio means that a
 -- payload on another basis got past the source, and is told apart as `rebasing`.
--- What was said more than once is found by keys alone first: of 4.7 M bars in less than half the time.
+-- Of what was said more than once, at least one version lies outside one object of its session, whichever
+-- that is: the rows outside are few, and only their keys are looked at in full. Of 16.6 M bars in a
+-- fifth of the time that counting every key takes.
 SELECT
     changes.dataset AS dataset,
     changes.instrument_id AS instrument_id,
@@ -58,15 +60,13 @@ FROM (
             {{ wanted }} AND finality = 'final' AND {{ known_then() }}
             AND (instrument_id, session) IN (
                 SELECT instrument_id, session
-                FROM (
-                    SELECT
-                        instrument_id,
-                        session,
-                        row_number() OVER (PARTITION BY source, instrument_id, session ORDER BY known_at) AS seen
-                    FROM {{ ref('stg_' ~ dataset) }}
-                    WHERE {{ wanted }} AND finality = 'final' AND {{ known_then() }}
+                FROM {{ ref('stg_' ~ dataset) }}
+                WHERE object_path NOT IN (
+                    SELECT min(substring(path, {{ (lake_prefix() | length) + 1 }}))
+                    FROM {{ source('platform', 'lake_objects') }}
+                    WHERE dataset = '{{ dataset }}' AND rows > 0
+                    GROUP BY source, session
                 )
-                WHERE seen > 1
             )
         WINDOW
             earlier AS (

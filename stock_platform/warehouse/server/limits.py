@@ -8,6 +8,9 @@ from stock_platform.warehouse.server.roles import ADMINISTRATOR
 
 _AS_A_SERVER = {"implicit_select": "0", "allow_introspection_functions": "0"}
 """Settings in which the embedded engine differs from a server."""
+_REPEATABLE = {"compile_expressions": "0"}
+"""The engine compiles an expression once it has met it three times, and the compiled form rounds a
+128-bit integer to a float otherwise: the same query would give other last bits the fourth time."""
 
 
 @dataclass(frozen=True)
@@ -25,4 +28,4 @@ class Limits:
     def settings(self, user: str) -> dict[str, str]:
         """The engine settings a user's queries start with."""
         bound = self.administrator if user == ADMINISTRATOR else self.reader
-        return {"max_memory_usage": str(bound), **_AS_A_SERVER}
+        return {"max_memory_usage": str(bound), **_AS_A_SERVER, **_REPEATABLE}

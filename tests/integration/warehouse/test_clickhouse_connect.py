@@ -367,3 +367,15 @@ def test_caller_log_comment_is_kept_as_given(client):
     sql = "SELECT Settings['log_comment'] FROM system.processes WHERE query_id = queryID()"
     found = client.query(sql, settings={"log_comment": "run 0815"})
     assert found.result_rows == [("run 0815",)]
+
+
+def test_a_query_gives_the_same_bits_however_often_it_is_asked(client):
+    """The engine compiles what it has met three times, and compiled code rounds otherwise."""
+    sql = (
+        "SELECT groupBitXor(cityHash64(toFloat64(x - y) / 1208925819614629174706176.0 / 5)) FROM"
+        " (SELECT toInt128(cityHash64(number)) * 1000003 AS x, toInt128(number) AS y"
+        " FROM numbers(10000))"
+    )
+    assert len({client.query(sql).result_rows[0][0] for _ in range(6)}) == 1
+    compiled = {"compile_expressions": 1, "min_count_to_compile_expression": 0}
+    assert client.query(sql, settings=compiled).result_rows != client.query(sql).result_rows
