@@ -25,6 +25,7 @@ FILES = [
     "weekly/bars.py",
     "weekly/events.py",
     "weekly/features.py",
+    "weekly/holidays.py",
     "weekly/market.py",
     "weekly/peers.py",
     "weekly/scale.py",

@@ -6,11 +6,14 @@
     in the table's comment, so that table and digests are exchanged in one step. Nothing new: nothing is
     changed. New code, or a relation without a session that changed: all is made anew.
 
-    A side table takes over every earlier year of the present table (as links to the same files) and a
-    copy of the rows of the first year before `since`; then pieces of some years are inserted, each
+    A side table takes over every earlier partition of the present table (as links to the same files) and
+    a copy of the rows of the first partition before `since`; then pieces of some years are inserted, each
     reading through macros/incremental.sql what it needs from before. The side table appears by rename
     or exchange, so no reader ever sees a gap or a mixture; that of a killed build is dropped. Pieces
     also bound the memory of a build of everything.
+
+    Recent years have a partition each, older ones one for eight: an increment touches the last, and a
+    query of one instrument's whole history opens few files. At 16.6 M bars that is 12 ms instead of 22.
 
     config: order_by; reads (names of the models and sources whose rows decide); piece_years;
     projections, as dbt-clickhouse's table takes them.
@@ -53,7 +56,7 @@
         INSERT INTO {{ side }} ({{ names }})
         SELECT {{ names }}
         FROM ({{ continued_piece(sql, side, piece) }})
-        -- One part per year and piece: a query of one instrument opens no more files than it must.
+        -- One part per partition and piece: a query of one instrument opens no more files than it must.
         SETTINGS min_insert_block_size_rows = 4000000, min_insert_block_size_bytes = 1500000000
       {%- endcall -%}
     {%- endfor -%}
@@ -86,8 +89,20 @@ CREATE TABLE {{ relation }} (
     {%- endfor %}
 )
 ENGINE = MergeTree
-PARTITION BY toYear(session)
+PARTITION BY if(toYear(session) < {{ continued_recent() }}, intDiv(toYear(session), 8) * 8, toYear(session))
 ORDER BY ({{ config.require('order_by') | join(', ') }})
+{%- endmacro %}
+
+
+{#- First year with a partition of its own, a multiple of 8. Another one makes every table anew. -#}
+{% macro continued_recent() -%}
+{{ return(2024) }}
+{%- endmacro %}
+
+
+{#- First year of the partition that holds a year. -#}
+{% macro continued_partition(year) -%}
+{{ return(year // 8 * 8 if year < continued_recent() else year) }}
 {%- endmacro %}
 
 
@@ -120,16 +135,17 @@ ORDER BY ({{ config.require('order_by') | join(', ') }})
 
 {#- Leave in the side table only what is from before `since`. -#}
 {% macro continued_cut(side, target, since) -%}
+  {%- set first = continued_partition(since[:4] | int) -%}
   {%- set found = run_query(
       "SELECT DISTINCT partition FROM system.parts WHERE active AND database = '" ~ side.schema
-      ~ "' AND table = '" ~ side.identifier ~ "' AND toUInt16(partition) >= " ~ since[:4]
+      ~ "' AND table = '" ~ side.identifier ~ "' AND toUInt16(partition) >= " ~ first
   ) -%}
   {%- for row in found.rows -%}
     {%- do run_query("ALTER TABLE " ~ side ~ " DROP PARTITION " ~ row[0]) -%}
   {%- endfor -%}
   {%- do run_query(
       "INSERT INTO " ~ side ~ " SELECT * FROM " ~ target
-      ~ " WHERE session < '" ~ since ~ "' AND toYear(session) = " ~ since[:4]
+      ~ " WHERE session < '" ~ since ~ "' AND session >= '" ~ first ~ "-01-01'"
   ) -%}
 {%- endmacro %}
 
