@@ -25,7 +25,6 @@ FILES = [
     "weekly/bars.py",
     "weekly/events.py",
     "weekly/features.py",
-    "weekly/holidays.py",
     "weekly/market.py",
     "weekly/peers.py",
     "weekly/scale.py",

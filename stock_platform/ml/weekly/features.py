@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from stock_platform.ml.weekly import events, peers
 from stock_platform.ml.weekly.bars import Bars, Daily, Days, Floats, Reals, Rows
-from stock_platform.ml.weekly.holidays import HOLIDAYS, holiday_features
 from stock_platform.ml.weekly.market import (
     AVERAGED,
     MARKET_FEATURES,
@@ -154,7 +153,7 @@ class _Maker:
         self, parts: Iterable[tuple[Columns, Columns, Columns]], slices: Sequence[slice]
     ) -> None:
         """Take the parts in the order of their slices."""
-        later = len(peers.FOLLOWED) + len(MARKET_FEATURES) + len(AVERAGED) + HOLIDAYS
+        later = len(peers.FOLLOWED) + len(MARKET_FEATURES) + len(AVERAGED)
         for columns, (scale, signals, outcome) in zip(slices, parts, strict=True):
             self.scale.put(scale, columns, later)
             self.signals.put(signals, columns, 2 * len(PEER_WINDOWS))
@@ -168,7 +167,6 @@ class _Maker:
         everyone = slice(None)
         self.scale.put(peers.peer_features(self.scale, groups), everyone)
         self.scale.put(market_features(self.market, self.at), everyone)
-        self.scale.put(holiday_features(self.bars.sessions, self.at), everyone)
         averages = {f"mean_{name}": mean_of_usable(self.scale[name], usable) for name in AVERAGED}
         self.scale.put(averages, everyone)
         self.scale.array[~usable] = 0.0
