@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def backtest(
+        *,
         prices: Annotated[
             Path,
             typer.Option(
@@ -29,6 +30,10 @@ def register(app: typer.Typer) -> None:
         last: Annotated[datetime, typer.Option("--to", formats=DAY, help="Last day of origins.")],
         out: Annotated[Path, typer.Option(help="Parquet to write, one row per symbol and origin.")],
         refit_weeks: Annotated[int, typer.Option(min=1, help="Weeks between refits.")] = 26,
+        metrics: Annotated[
+            Path | None,
+            typer.Option(help="JSON to write: every metric of every model, by year, decisions."),
+        ] = None,
     ) -> None:
         """Forecast every week of a panel with what was known then, and score it.
 
@@ -48,8 +53,9 @@ def register(app: typer.Typer) -> None:
 
         if not prices.is_file():
             raise PlatformError(f"--prices: there is no file {prices}")
-        if not out.parent.is_dir():
-            raise PlatformError(f"--out: there is no folder {out.parent}")
+        for option, file in (("--out", out), ("--metrics", metrics)):
+            if file is not None and not file.parent.is_dir():
+                raise PlatformError(f"{option}: there is no folder {file.parent}")
         if first > last:
             raise PlatformError(f"--from {first:%Y-%m-%d} lies after --to {last:%Y-%m-%d}")
         try:
@@ -64,5 +70,8 @@ def register(app: typer.Typer) -> None:
         unfinished = out.with_name(out.name + ".part")
         table(result).write_parquet(unfinished)
         unfinished.replace(out)
-        show(result, report(result))
+        scores = report(result)
+        if metrics is not None:
+            metrics.write_text(scores.to_json(result) + "\n", encoding="utf-8")
+        show(result, scores)
         typer.echo(f"\n{out}")

@@ -6,6 +6,7 @@ here, in `dbt/profiles.yml` and `dbt/macros/{settings,lake}.sql`.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from stock_platform.warehouse.client import DATABASE, address
@@ -41,4 +42,7 @@ def dbt_environment(settings: Settings, run_id: str | None = None) -> dict[str, 
         "DBT_ENV_SECRET_S3": secret,
         "DBT_RUN_ID": run_id or "",
     }
+    if settings.embedded_warehouse:
+        # A model uses every core by itself: more at once only hold up who reads meanwhile.
+        variables["DBT_THREADS"] = str(min(max(os.cpu_count() or 2, 2), 4))
     return {name: value for name, value in variables.items() if value}

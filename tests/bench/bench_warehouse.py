@@ -39,6 +39,7 @@ MARTS = "path:models/intermediate path:models/marts"
 HELD_BACK = timedelta(days=12)
 """The market's last days, loaded one at a time after the build."""
 READERS = 8
+READING = 240.0
 Result = dict[str, dict[str, Any]]
 
 
@@ -219,7 +220,9 @@ def _selects(market: Market) -> list[str]:
 
 
 def _queries(market: Market) -> Result:
-    """Each dashboard slice asked by eight readers at once while everything is built anew."""
+    """Each dashboard slice asked by eight readers at once, without a pause, while everything is
+    built anew; after READING seconds they stop, for beside them a build gets little of two cores.
+    """
     client = connect(market.settings)
     symbols = [
         row[0]
@@ -248,11 +251,14 @@ def _queries(market: Market) -> Result:
             own.close()
 
     readers = [threading.Thread(target=read, args=(number,)) for number in range(READERS)]
+    enough = threading.Timer(READING, stop.set)
+    enough.start()
     for reader in readers:
         reader.start()
     try:
         done = dbt.run(market.settings, "run", "--full-refresh", "--select", *MARTS.split())
     finally:
+        enough.cancel()
         stop.set()
         for reader in readers:
             reader.join()

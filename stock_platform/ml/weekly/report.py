@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from stock_platform.ml.weekly.ranking import FEWEST
 from stock_platform.ml.weekly.ranks import cross_rank
 
 MOST = 0.5
+USUAL_WEEKS = 104
 YEAR_ORIGINS = 40
 """Years with fewer origins say too little to be listed."""
 
@@ -43,6 +45,25 @@ class Report:
     models: pl.DataFrame
     years: pl.DataFrame
     ranking: dict[str, float] | None
+
+    def to_json(self, result: Backtest) -> str:
+        """The tables, and who spoke from when on; what is not known is null."""
+        weekly = result.weekly
+        told = {
+            "models": self.models.fill_nan(None).to_dicts(),
+            "champion_by_year": self.years.fill_nan(None).to_dicts(),
+            "ranking": self.ranking,
+            "decisions": [
+                {
+                    "origin": str(weekly.sessions[weekly.at[decision.week]]),
+                    "champion": decision.champion,
+                    "challenger": decision.challenger,
+                    "t": decision.t if np.isfinite(decision.t) else None,
+                }
+                for decision in result.decisions
+            ],
+        }
+        return json.dumps(told, indent=2)
 
 
 def report(result: Backtest) -> Report:
@@ -69,6 +90,7 @@ def report(result: Backtest) -> Report:
             {
                 "model": name,
                 **score(own, baseline),
+                "mase": _mase(own),
                 "coverage_80_worst_year_low": inside.min(),
                 "coverage_80_worst_year_high": inside.max(),
                 **_terciles(forecast, result.weeks, common, own),
@@ -80,7 +102,8 @@ def report(result: Backtest) -> Report:
 
 
 def _rows(weekly: Weekly, forecast: Forecast, weeks: Rows, common: Mask) -> pl.DataFrame:
-    """Rows of one model as metrics.score takes them."""
+    """Rows of one model as metrics.score takes them, with the instrument's usual move."""
+    usual = _usual_moves(weekly)
     frames = []
     for place, week in enumerate(weeks):
         instruments = np.flatnonzero(common[place])
@@ -93,9 +116,33 @@ def _rows(weekly: Weekly, forecast: Forecast, weeks: Rows, common: Mask) -> pl.D
             actual=pl.Series(weekly.returns[week, instruments]),
             mean=pl.Series(mean_ratio(quantiles)),
             p_up=pl.Series(probability_of_rise(quantiles)),
+            usual=pl.Series(usual[week, instruments]),
         )
         frames.append(frame)
     return pl.concat(frames)
+
+
+def _usual_moves(weekly: Weekly) -> Floats:
+    """Mean absolute return (W, N) of the last USUAL_WEEKS that had matured, NaN without any."""
+    size = np.abs(np.expm1(weekly.returns))
+    known = np.isfinite(size)
+    total, count = (
+        np.vstack([np.zeros(size.shape[1]), np.cumsum(values, axis=0)])
+        for values in (np.where(known, size, 0.0), known.astype(np.float64))
+    )
+    ends = np.array([weekly.matured(week) for week in range(weekly.weeks)])
+    starts = np.maximum(ends - USUAL_WEEKS, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((total[ends] - total[starts]) / (count[ends] - count[starts]))
+
+
+def _mase(rows: pl.DataFrame) -> float:
+    """Mean absolute scaled error: Hyndman, Koehler (2006), the scale being the instrument's usual
+    weekly move up to the origin."""
+    usual = rows["usual"].to_numpy()
+    error = np.abs(np.expm1(rows["actual"].to_numpy()) - np.expm1(rows["q50"].to_numpy()))
+    known = np.isfinite(usual) & (usual > 0)
+    return float((error[known] / usual[known]).mean()) if known.any() else float("nan")
 
 
 def _by_year(own: pl.DataFrame, baseline: pl.DataFrame, years: pl.Series) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -43,8 +44,21 @@ def test_the_file_has_the_promised_columns_and_the_table_names_every_model(
     for name in ("random_walk", "ewma", "har", "stack", "champion", "rank IC"):
         assert name in printed
     assert list(tmp_path.iterdir()) == [out]
-    run(*arguments, "--out", str(out), "--refit-weeks", "52")
+    told = tmp_path / "metrics.json"
+    run(*arguments, "--out", str(out), "--refit-weeks", "52", "--metrics", str(told))
     assert pl.read_parquet(out).equals(rows)
+    metrics = json.loads(told.read_text())
+    models = {row["model"]: row for row in metrics["models"]}
+    assert {"random_walk", "ewma", "har", "champion"} <= models.keys()  # the stack sat out
+    for row in models.values():
+        assert row["crps"] == pytest.approx(2 * row["pinball"])
+        assert 0.7 < row["mase"] < 1.4
+    median = (rows["q50"] / rows["origin_price"] - 1).abs().max()
+    assert isinstance(median, float)
+    assert abs(models["champion"]["mae_over_random_walk"] - 1) < median
+    assert metrics["ranking"]["weeks"] == 52
+    assert metrics["champion_by_year"][0]["year"] == 2012
+    assert {row["champion"] for row in metrics["decisions"]} <= models.keys()
 
 
 @pytest.mark.parametrize(

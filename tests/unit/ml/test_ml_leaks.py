@@ -10,7 +10,8 @@ import pytest
 from stock_platform.ml.calibration import CALIBRATION_WEEKS, Calibrated
 from stock_platform.ml.candidates import all_candidates, by_name
 from stock_platform.ml.candidates.base import ScaleModel
-from stock_platform.ml.features import Panel
+from stock_platform.ml.candidates.linear import Linear
+from stock_platform.ml.features import Panel, design_matrix
 from stock_platform.ml.gate import decide
 from stock_platform.ml.quantiles import GAUSSIAN
 from stock_platform.ml.walk_forward import run_block, scored
@@ -67,6 +68,18 @@ def test_fit_ignores_what_came_after_even_when_the_panel_has_it():
         assert known.keys() == whole.keys()
         for name in known:
             np.testing.assert_array_equal(known[name], whole[name], err_msg=candidate.name)
+
+
+def test_that_guard_notices_a_scaler_fitted_on_the_whole_series():
+    class Scaled(Linear):
+        def fit(self, panel, as_of):
+            arrays = super().fit(panel, as_of)
+            x = design_matrix(panel.rows(panel.usable))
+            return {**arrays, "centre": x.mean(axis=0), "spread": x.std(axis=0)}
+
+    panel, as_of = panels.sample_panel(), date(2010, 6, 20)
+    known, whole = (Scaled().fit(p, as_of) for p in (panel.until(as_of), panel))
+    assert not np.array_equal(known["centre"], whole["centre"])
 
 
 def test_the_gate_refuses_what_a_leak_makes_too_good_to_be_true():
