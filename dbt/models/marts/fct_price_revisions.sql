@@ -62,10 +62,10 @@ FROM (
                 SELECT instrument_id, session
                 FROM {{ ref('stg_' ~ dataset) }}
                 WHERE object_path NOT IN (
-                    SELECT min(substring(path, {{ (lake_prefix() | length) + 1 }}))
-                    FROM {{ source('platform', 'lake_objects') }}
-                    WHERE dataset = '{{ dataset }}' AND rows > 0
-                    GROUP BY source, session
+                    SELECT min(substring(objects.path, {{ (lake_prefix() | length) + 1 }}))
+                    FROM {{ source('platform', 'lake_objects') }} AS objects
+                    WHERE objects.dataset = '{{ dataset }}' AND objects.rows > 0
+                    GROUP BY objects.source, objects.session
                 )
             )
         WINDOW
