@@ -64,7 +64,7 @@ FROM (
                 WHERE object_path NOT IN (
                     SELECT min(substring(objects.path, {{ (lake_prefix() | length) + 1 }}))
                     FROM {{ source('platform', 'lake_objects') }} AS objects
-                    WHERE objects.dataset = '{{ dataset }}' AND objects.rows > 0
+                    WHERE objects.dataset = '{{ dataset }}'
                     GROUP BY objects.source, objects.session
                 )
             )
