@@ -75,8 +75,9 @@ def session_table(calendar: str, first: date, last: date) -> pl.DataFrame:
     Returns:
         calendar (str), session (date), session_number (int64, 0 = first session since `EPOCH`),
         open_at and close_at (UTC, microseconds), days_ahead (int64): calendar days to the fifth
-        session after it by the holidays announced in advance. A closure that nobody could foresee
-        counts as a session there, so that a feature made of it knows no more than people did.
+        session after it by the regular holidays. Closures that exchange_calendars calls ad hoc
+        count as sessions there, so that a feature made of it never knows more than people did; of
+        some exchanges (XTKS, XHKG) a few of them had been announced.
 
     Raises:
         CalendarError: the calendar is unknown, or the range leaves the days it covers.

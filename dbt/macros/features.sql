@@ -20,7 +20,7 @@
       market_vol_22    sqrt(mean over 22 sessions of the mean r^2 of all instruments of the calendar)
       sector_vol_22    the same of the calendar's instruments of one sector
       rank_x           share of the calendar's instruments that had less of x on that session
-      days_ahead       calendar days to the fifth session after, by holidays announced in advance
+      days_ahead       calendar days to the fifth session after, by the calendar's regular holidays
       month_end        1 if the month ends within those days
       volume_ratio     ln(volume / mean volume over 60), volumes in shares of one basis
 

@@ -75,7 +75,8 @@
     the quarters that int_daily_prices keeps in a projection, not by its rows. -#}
 {% macro first_session_for(n) -%}
 (
-    SELECT min(quarters.first_session)
+    -- Without a bar in the piece there is no window to fill, and nothing to read.
+    SELECT if(count() = 0, {{ until() }}, min(quarters.first_session))
     FROM (
         SELECT
             instrument_id,

@@ -1,10 +1,6 @@
--- A dividend or capital gain at or above the previous close: a misplaced decimal point or a wrong
--- share basis. macros/adjust.sql leaves it out of the total return, so it must be seen here.
-SELECT actions.instrument_id AS instrument_id, actions.session AS session, actions.value AS value
-FROM {{ ref('stg_corporate_actions') }} AS actions
-ASOF JOIN {{ ref('int_daily_prices') }} AS prices
-    ON actions.instrument_id = prices.instrument_id AND actions.session > prices.session
-WHERE
-    actions.source = '{{ active_source() }}'
-    AND actions.action != 'split'
-    AND actions.value >= prices.close
+-- A dividend or capital gain at or above the previous close, both in shares of its day: a misplaced
+-- decimal point or a wrong share basis. macros/adjust.sql leaves it out of the total return, so it must
+-- be seen here; what the provider has corrected since does not count.
+SELECT instrument_id, session, relative_size
+FROM {{ ref('fct_corporate_actions') }}
+WHERE relative_size >= 1

@@ -53,9 +53,11 @@ def register(app: typer.Typer) -> None:
 
         Exit code 0 if they are the same, 1 if they differ, 2 if they can't be compared.
         """
+        from clickhouse_connect.driver.exceptions import ClickHouseError
+
         try:
             found = _compare(mart, (left, right), clock, keep=keep, limit=limit)
-        except PlatformError as error:
+        except (PlatformError, ClickHouseError) as error:
             sys.stderr.write(f"error: {error}\n")
             raise typer.Exit(TROUBLE) from None
         typer.echo(_json(found) if json_output else "\n".join(_lines(found, keep=keep)))

@@ -29,6 +29,8 @@ MIN_CALIBRATION_WEEKS = 52
 """With fewer matured weeks the shape stays Gaussian: too few for a 2.5 % tail."""
 CENTRE_WEEKS = 260
 """Weeks of history at which the pooled median counts half."""
+CENTRE_ROWS = 50_000
+"""About how many scores that median is taken of."""
 
 
 class Calibrated(Candidate):
@@ -42,6 +44,7 @@ class Calibrated(Candidate):
             "calibration_weeks": CALIBRATION_WEEKS,
             "min_calibration_weeks": MIN_CALIBRATION_WEEKS,
             "centre_weeks": CENTRE_WEEKS,
+            "centre_rows": CENTRE_ROWS,
         }
 
     @override
@@ -73,7 +76,10 @@ class Calibrated(Candidate):
     def _centre(self, arrays: Arrays, panel: Panel, as_of: date) -> Floats:
         """Drift (5,) in units of scale: median score of all weeks, shrunk when they are few."""
         mask = panel.origins & panel.matured(as_of)
-        weeks = len(np.unique(panel.weeks[mask]))
+        found = np.unique(panel.weeks[mask])
+        weeks = len(found)
+        # A median of tens of thousands needs no more: every second or third week tells it as well.
+        mask &= np.isin(panel.weeks, found[:: max(1, -(-int(mask.sum()) // CENTRE_ROWS))])
         median = float(np.median(self._scores(arrays, panel, as_of, mask)[:, H - 1]))
         shrunk = median * weeks / (weeks + CENTRE_WEEKS)
         return np.asarray(shrunk * ROOT_TIME / ROOT_TIME[-1])

@@ -65,7 +65,7 @@ def _wide_parts(rows: Panel, place: int) -> list[bytes]:
     if rows.wide is None or place < 0:
         return []
     means = rows.wide.mean[rows.wide.week[place]]
-    return [rows.wide.x[place].astype("<f4").tobytes(), means.astype("<f4").tobytes()]
+    return [rows.wide.x[place].astype("<f4").tobytes(), means.astype("<f8").tobytes()]
 
 
 def forecast_rows(

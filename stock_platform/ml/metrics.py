@@ -26,6 +26,15 @@ def pinball(actual: Floats, quantiles: Floats) -> Floats:
     return np.asarray(np.maximum(level * error, (level - 1) * error).mean(axis=1))
 
 
+def crps(actual: Floats, quantiles: Floats) -> Floats:
+    """Continuous ranked probability score (n,): twice the integral of the quantile loss over all
+    levels (Laio, Tamea 2007), each of the 21 standing for the levels nearest to it."""
+    middles = (PROBABILITIES[1:] + PROBABILITIES[:-1]) / 2
+    weight = np.diff(np.concatenate([[0.0], middles, [1.0]]))
+    error = actual[:, None] - quantiles
+    return np.asarray(2 * np.maximum(PROBABILITIES * error, (PROBABILITIES - 1) * error) @ weight)
+
+
 def coverage(actual: Floats, quantiles: Floats, percent: int) -> float:
     """Share of outcomes inside the central interval of `percent` (50, 80 or 95)."""
     low, high = (COLUMN_NAMES.index(name) for name in INTERVALS[percent])
@@ -105,8 +114,7 @@ def score(frame: pl.DataFrame, baseline: pl.DataFrame) -> dict[str, float]:
         "rows": float(len(actual)),
         "weeks": float(len(weekly_loss)),
         "pinball": float(loss.mean()),
-        # Twice the mean pinball loss over evenly spaced levels: Laio, Tamea (2007).
-        "crps": float(2 * loss.mean()),
+        "crps": float(crps(actual, quantiles).mean()),
         "skill": float(1 - weekly_loss.mean() / weekly_base.mean()),
         "skill_t": newey_west_t(weekly_base - weekly_loss),
         "diebold_mariano": statistic,

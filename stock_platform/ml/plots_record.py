@@ -8,7 +8,7 @@ from stock_platform.ml.metrics import newey_west_error
 from stock_platform.ml.plots import figure_of, png
 from stock_platform.ml.record import BAND, COVERAGE_WEEKS, NOMINAL, Record
 
-MIN_WEEKS = 8
+FIRST_WEEKS = 8
 
 
 def record_plot(record: Record) -> bytes:
@@ -22,7 +22,7 @@ def record_plot(record: Record) -> bytes:
     level = np.cumsum(base) / counts
     mean = np.cumsum(gained) / counts / level
     error = np.array([newey_west_error(gained[:n]) for n in counts]) / level
-    shown = counts >= MIN_WEEKS
+    shown = counts >= FIRST_WEEKS
     skill.plot(weeks[shown], 100 * mean[shown], color="tab:blue", lw=1)
     low, high = (100 * (mean + sign * BAND * error) for sign in (-1, 1))
     skill.fill_between(weeks[shown], low[shown], high[shown], color="tab:blue", alpha=0.2, lw=0)

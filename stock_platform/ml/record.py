@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from stock_platform.ml.features import Floats
@@ -19,11 +20,16 @@ from stock_platform.ml.quantiles import COLUMN_NAMES, PROBABILITIES
 COVERAGE_WEEKS = 26
 SKILL_WEEKS = 52
 NOMINAL = 0.8
-BAND = 1.96
-"""Standard errors on either side: 95 %."""
+BAND = 2.06
+"""Standard errors on either side: 95 % of Student's t with the weeks of half a year."""
+MIN_WEEKS = 26
+"""Fewer weeks than this tell nothing."""
 SHIFTED = 0.25
-"""Population stability index from which a distribution counts as another one; below 0.1 it is the
-same (the rule of thumb of credit scoring, Siddiqi 2006)."""
+"""Population stability index from which a distribution may count as another one (the rule of thumb
+of credit scoring, Siddiqi 2006)."""
+UNUSUAL = 1.5
+"""And the multiple of what half years before it had: instruments share their weeks, so that half a
+year of any market is unlike five years, and the rule of thumb alone would ring for ever."""
 RECENT_WEEKS, REFERENCE_WEEKS = 26, 260
 MOST_INSTRUMENTS = 300
 
@@ -90,6 +96,8 @@ def read_record(client: Any, kind: str, backtest_name: str) -> Record:
 def coverage_drift(record: Record) -> Finding:
     """Whether the 80 % interval of the last COVERAGE_WEEKS still holds 80 %."""
     last = record.weeks["coverage_80"].tail(COVERAGE_WEEKS).to_numpy()
+    if len(last) < MIN_WEEKS:
+        return _too_early(len(last))
     value, error = _mean_and_error(last)
     low, high = NOMINAL - BAND * error, NOMINAL + BAND * error
     return Finding(
@@ -105,6 +113,8 @@ def coverage_drift(record: Record) -> Finding:
 def skill_drift(record: Record) -> Finding:
     """Whether the last SKILL_WEEKS were forecast worse than by the random walk."""
     last = record.weeks.tail(SKILL_WEEKS)
+    if last.height < MIN_WEEKS:
+        return _too_early(last.height)
     base = float(last["baseline_pinball_loss"].mean() or np.nan)  # type: ignore[arg-type]
     gained = (last["baseline_pinball_loss"] - last["pinball_loss"]).to_numpy() / base
     value, error = _mean_and_error(gained)
@@ -116,6 +126,12 @@ def skill_drift(record: Record) -> Finding:
         f"skill {value:+.2%} (standard error {error:.2%}) against the random walk over the last "
         f"{len(last)} weeks",
     )
+
+
+def _too_early(weeks: int) -> Finding:
+    unknown = float("nan")
+    text = f"{weeks} weeks have matured, {MIN_WEEKS} are needed to tell"
+    return Finding(unknown, unknown, unknown, weeks, text)
 
 
 def stability_index(recent: Floats, reference: Floats) -> float:
@@ -138,10 +154,11 @@ def stability_index(recent: Floats, reference: Floats) -> float:
 
 def feature_drift(client: Any, features: list[str]) -> pl.DataFrame:
     """Stability index of features on the last sessions of weeks: the last RECENT_WEEKS against the
-    REFERENCE_WEEKS before, of at most MOST_INSTRUMENTS instruments.
+    REFERENCE_WEEKS before, of at most MOST_INSTRUMENTS instruments; and the largest that as many
+    weeks before had against the rest of the reference.
 
     Returns:
-        feature, index; the most shifted first. Empty without enough weeks.
+        feature, index, usual, shifted; the most shifted first. Empty without enough weeks.
     """
     rows = client.query_arrow(
         f"SELECT toMonday(session) AS week, {', '.join(features)}"  # noqa: S608
@@ -158,22 +175,28 @@ def feature_drift(client: Any, features: list[str]) -> pl.DataFrame:
     )
     frame = pl.DataFrame(pl.from_arrow(rows))
     weeks = frame["week"].unique().sort()
-    if len(weeks) < 2 * RECENT_WEEKS:
-        return pl.DataFrame(schema={"feature": pl.String, "index": pl.Float64})
-    is_recent = frame["week"] >= weeks[-RECENT_WEEKS]
-    found = [
-        {
-            "feature": name,
-            "index": stability_index(
-                *(
-                    part[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
-                    for part in (frame.filter(is_recent), frame.filter(~is_recent))
-                )
-            ),
-        }
-        for name in features
-    ]
+    if len(weeks) < 3 * RECENT_WEEKS:
+        return pl.DataFrame(schema=dict.fromkeys(("feature", "index", "usual"), pl.Float64))
+    place = frame["week"].replace_strict(weeks, range(len(weeks)), return_dtype=pl.Int64)
+    block = ((len(weeks) - 1 - place) // RECENT_WEEKS).to_numpy()  # 0: the last
+    found = []
+    for name in features:
+        values = frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        index, *before = block_indices(values, block)
+        usual = max((one for one in before if np.isfinite(one)), default=float("nan"))
+        shifted = index > SHIFTED and not index <= UNUSUAL * usual
+        found.append({"feature": name, "index": index, "usual": usual, "shifted": shifted})
     return pl.DataFrame(found).fill_nan(None).sort("index", descending=True, nulls_last=True)
+
+
+def block_indices(values: Floats, block: npt.NDArray[np.int64]) -> list[float]:
+    """Stability index of each block of weeks (0 the last) against all others but the last."""
+    past = block > 0
+    return [
+        stability_index(values[block == own], values[past & (block != own)])
+        for own in range(int(block.max()) + 1)
+        if (past & (block != own)).any()
+    ]
 
 
 def _mean_and_error(values: Floats) -> tuple[float, float]:

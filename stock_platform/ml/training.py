@@ -24,7 +24,7 @@ from stock_platform.ml.champion import (
 )
 from stock_platform.ml.code_digest import code_digest, code_version
 from stock_platform.ml.features import Panel
-from stock_platform.ml.gate import EVALUATION_WEEKS, Verdict, common_rows, decide
+from stock_platform.ml.gate import EVALUATION_WEEKS, MIN_GATE_WEEKS, Verdict, common_rows, decide
 from stock_platform.ml.ledger import write_promotion
 from stock_platform.ml.panel_reader import PanelReader, View
 from stock_platform.ml.pools import POOLS
@@ -157,7 +157,12 @@ class Trainer:
         if not frames:
             return pl.DataFrame()
         rows = pl.concat(frames).filter(pl.col("week").is_between(first, refit.week, closed="left"))
-        return common_rows(scored(rows, refit.panel, last_day(refit.week)), names)
+        outcome = scored(rows, refit.panel, last_day(refit.week))
+        # One that could be fitted only lately must not take the weeks before from the others.
+        weeks = outcome.group_by("candidate").agg(pl.col("week").n_unique())
+        enough = min([MIN_GATE_WEEKS, *weeks["week"].top_k(1)])
+        ripe = weeks.filter(pl.col("week") >= enough)["candidate"].to_list()
+        return common_rows(outcome, [name for name in names if name in ripe])
 
     def _key(self, refit: Refit, block: Block) -> str:
         digests = [model_digest(fitted) for fitted in block.fitted.values()]

@@ -185,7 +185,7 @@ def clock(instruments: list[Instrument], first: date, last: date) -> pl.DataFram
         calendars.check_reach(calendar, until)
         start, end = calendars.bounds(calendar)
         tables.append(calendars.session_table(calendar, max(first, start), min(last, end)))
-    return pl.concat(tables).drop("session_number")
+    return pl.concat(tables).drop("session_number", "days_ahead")
 
 
 def expected(

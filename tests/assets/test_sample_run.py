@@ -121,11 +121,13 @@ def test_materializing_again_with_dagster_changes_nothing(
     assert state.tables(sample) == tables
 
 
-def test_published_forecast_is_reproduced_from_its_row(sample: Platform) -> None:
+@pytest.mark.parametrize("order", ["cityHash64(forecast_id)", "origin_session"])
+def test_published_forecast_is_reproduced_from_its_row(sample: Platform, order: str) -> None:
+    """Any row; and one from before FB was listed, which the run read together with it."""
     (forecast_id,) = query(
         sample,
         "SELECT forecast_id FROM market.forecasts WHERE role = 'champion' AND horizon = 5"
-        " ORDER BY cityHash64(forecast_id) LIMIT 1",
+        f" ORDER BY {order} LIMIT 1",
     )[0]
     sample.command("stock-platform", "reproduce", str(forecast_id))
 

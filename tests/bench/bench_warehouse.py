@@ -144,6 +144,16 @@ class Market:
         assert done.returncode == 0, done.stdout[-4000:]
         return time.perf_counter() - start
 
+    def sorting_key(self, table: str) -> str:
+        """What a table is sorted by."""
+        client = connect(self.settings)
+        sql = (
+            f"SELECT sorting_key FROM system.tables WHERE database = 'market' AND name = '{table}'"
+        )
+        key = client.query(sql).result_rows[0][0]
+        client.close()
+        return f"({key})"
+
     def straight(self, sql: str) -> float:
         """Seconds a statement takes on the engine."""
         client = connect(self.settings)
@@ -159,7 +169,10 @@ def _load(market: Market) -> dict[str, Any]:
     ours = market.dbt("path:models/staging")
     bare = 0.0
     for table in STAGED:
-        market.straight(f"CREATE TABLE bare_{table} AS {table}")
+        market.straight(
+            f"CREATE TABLE bare_{table} ENGINE = MergeTree PARTITION BY toYear(session)"
+            f" ORDER BY {market.sorting_key(table)} EMPTY AS SELECT * FROM {table}"
+        )
         files = f"{market.settings.lake_root}/raw/*/{table.removeprefix('stg_')}/*/*/*/*.parquet"
         bare += market.straight(
             f"INSERT INTO bare_{table} SELECT *, _path FROM file('{files}', 'Parquet')"

@@ -119,7 +119,10 @@ def features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
             ),
         )
         .with_columns(
-            ((pl.col(f"feature_{name}").rank("min") - 1) / (pl.len() - 1).clip(1))
+            (
+                (pl.col(f"feature_{name}").rank("min") - 1)
+                / (pl.col(f"feature_{name}").count() - 1).clip(1)
+            )
             .over("session")
             .alias(f"feature_rank_{name}")
             for name in ("vol_22", "ret_5", "ret_22", "volume_ratio")

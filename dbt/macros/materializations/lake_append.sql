@@ -41,13 +41,15 @@
 
   {%- if disagreeing or (listed and should_full_refresh()) -%}
     {{ log(this ~ ": " ~ disagreeing ~ " objects differ from the catalog, loading all anew", info=True) }}
-    {%- do lake_load(side, target, dataset, lake_wanted_sql(dataset), listed) -%}
+    {%- do lake_load(side, lake_table_ddl(side), dataset, lake_wanted_sql(dataset), listed) -%}
     {%- call statement('main') -%}
       EXCHANGE TABLES {{ side }} AND {{ target }}
     {%- endcall -%}
     {%- do adapter.drop_relation(side) -%}
   {%- elif unread -%}
-    {%- do lake_load(side, target, dataset, lake_wanted_sql(dataset, target), unread) -%}
+    {#- Only a table of the same shape can be attached from. -#}
+    {%- set ddl = "CREATE TABLE " ~ side ~ " AS " ~ target -%}
+    {%- do lake_load(side, ddl, dataset, lake_wanted_sql(dataset, target), unread) -%}
     {%- set years = run_query(
         "SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = '" ~ side.schema
         ~ "' AND table = '" ~ side.identifier ~ "'"
@@ -119,8 +121,9 @@ WHERE dataset = '{{ dataset }}' AND rows > 0
 {%- endmacro %}
 
 
-{#- Fill the side table from the wanted objects, after checking them and before showing them. -#}
-{% macro lake_load(side, target, dataset, wanted, number) -%}
+{#- Make the side table by `ddl` and fill it from the wanted objects, after checking them and before
+    showing them. -#}
+{% macro lake_load(side, ddl, dataset, wanted, number) -%}
   {#- Few objects by name; many by the dataset's glob, cut to the wanted ones: a list of thousands
       of paths exceeds max_query_size. -#}
   {%- if number <= 200 -%}
@@ -145,9 +148,9 @@ WHERE dataset = '{{ dataset }}' AND rows > 0
   {%- set wrong = run_query(lake_footer_sql(keys, chosen, wanted, expected)) -%}
   {%- do lake_refuse(wrong, dataset) -%}
 
-  {%- do run_query("CREATE TABLE " ~ side ~ " AS " ~ target) -%}
+  {%- do run_query(ddl) -%}
   {%- call statement('lake_insert') -%}
-    INSERT INTO {{ side }}
+    INSERT INTO {{ side }} ({{ stored | map(attribute='name') | join(', ') }}, object_path)
     SELECT {{ stored | map(attribute='name') | join(', ') }}, {{ lake_key('_path') }} AS object_path
     FROM {{ lake_function(keys, 'Parquet', structure | join(', ')) }}
     WHERE {{ chosen }}

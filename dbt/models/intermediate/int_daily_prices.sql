@@ -16,10 +16,10 @@
 ) }}
 -- Continued from the first month that has something new: a late split changes the factors of every
 -- later session, and one table keeps prices and factors from ever being read out of step.
--- The projection latest_factors holds what fct_daily_prices adjusts to: at 16.6 M bars its history of one symbol takes
--- 75 ms instead of 200, all symbols on one day 40 instead of 170. `ends` holds what a continuation needs of
--- all earlier sessions (macros/incremental.sql): a new day takes 0.5 s instead of 2.
--- Sorted by ticker, by which people ask.
+-- Sorted by ticker, by which people ask. The projection latest_factors holds what fct_daily_prices adjusts
+-- to: at 16.6 M bars its history of one symbol takes 28 ms instead of 200. `ends` holds what a
+-- continuation needs of all earlier sessions (macros/incremental.sql): a new day takes 1.7 s instead of
+-- 4.2.
 SELECT
     instrument_id,
     symbol,

@@ -7,18 +7,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from stock_platform.defs.pictures import table
 from stock_platform.defs.resources import PlatformResource
 from stock_platform.defs.stages import FORECAST
 from stock_platform.defs.training.model import REFIT_TAG
-from stock_platform.partitions import weekly
 
 if TYPE_CHECKING:
     from stock_platform.ml.record import Finding
 
 _REPORT = dg.AssetKey("accuracy_report")
 _FEATURES = dg.AssetKey("fct_features_daily")
+_FORECASTS = dg.AssetKey("forecasts")
 _WARN = dg.AssetCheckSeverity.WARN
 
 
@@ -41,11 +42,11 @@ def record_checks(
 ) -> Iterator[dg.AssetCheckResult]:
     """Of the live forecasts where there are any, else of this code's backtest."""
     from stock_platform.ml.issue import backtest_name
-    from stock_platform.ml.record import coverage_drift, read_record, skill_drift
+    from stock_platform.ml.record import MIN_WEEKS, coverage_drift, read_record, skill_drift
 
     with platform.warehouse(context.run.run_id) as client:
         record = read_record(client, "live", "")
-        if record.weeks.height < 8:
+        if record.weeks.height < MIN_WEEKS:
             record = read_record(client, "backtest", backtest_name(platform.settings.source))
     yield _result("coverage_holds", coverage_drift(record))
     yield _result("skill_holds", skill_drift(record))
@@ -57,7 +58,7 @@ def _result(name: str, finding: "Finding") -> dg.AssetCheckResult:
         check_name=name,
         passed=finding.holds,
         severity=_WARN,
-        description=finding.text if finding.weeks else "No forecast has matured yet.",
+        description=finding.text,
         metadata={"weeks": finding.weeks},
     )
 
@@ -71,12 +72,14 @@ def features_hold(
     context: dg.AssetCheckExecutionContext, platform: PlatformResource
 ) -> dg.AssetCheckResult:
     """Population stability index of every feature a model reads."""
-    from stock_platform.ml.features import FEATURES
-    from stock_platform.ml.record import SHIFTED, feature_drift
+    from stock_platform.ml.features import CALENDAR, FEATURES
+    from stock_platform.ml.record import feature_drift
 
+    # The calendar's move with the season, and nobody trades otherwise for it.
+    watched = [name for name in FEATURES if name not in CALENDAR]
     with platform.warehouse(context.run.run_id) as client:
-        found = feature_drift(client, FEATURES)
-    shifted = found.filter(found["index"] > SHIFTED)["feature"].to_list()
+        found = feature_drift(client, watched)
+    shifted = found.filter("shifted")["feature"].to_list() if found.height else []
     return dg.AssetCheckResult(
         passed=not shifted,
         severity=_WARN,
@@ -88,22 +91,21 @@ def features_hold(
 @dg.sensor(
     job_name=FORECAST,
     minimum_interval_seconds=3600,
-    description="Refits every candidate for the newest week when the record has drifted: its "
-    "intervals no longer hold, or it lost to the random walk. The gate decides as always. Once per "
-    "week; off until turned on.",
+    description="Refits every candidate for the newest week forecast when the record has drifted: "
+    "its intervals no longer hold, or it lost to the random walk. The gate decides as always. Once "
+    "per week; off until turned on.",
 )
 def refit_on_drift(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Look at the newest outcome of the record's checks."""
     storage = context.instance.event_log_storage
     keys = [dg.AssetCheckKey(_REPORT, name) for name in ("coverage_holds", "skill_holds")]
-    drifted = []
-    for key, record in storage.get_latest_asset_check_execution_by_key(keys).items():
-        evaluation = record.event.dagster_event if record.event else None
-        if evaluation and not evaluation.asset_check_evaluation_data.passed:
-            drifted.append(key.name)
-    week = weekly.get_last_partition_key()
+    latest = storage.get_latest_asset_check_execution_by_key(keys)
+    failed = AssetCheckExecutionRecordStatus.FAILED
+    drifted = [key.name for key, record in latest.items() if record.status == failed]
+    # The newest week that has been forecast: the one that is running has no origin yet.
+    week = max(context.instance.get_materialized_partitions(_FORECASTS), default=None)
     if not drifted or week is None:
-        return dg.SensorResult(skip_reason="the record holds")
+        return dg.SensorResult(skip_reason="the record holds, or nothing has been forecast")
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(

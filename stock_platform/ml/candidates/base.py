@@ -87,10 +87,10 @@ class Fitted:
         return self.candidate.predict(self.arrays, rows)
 
 
-def settle(values: npt.ArrayLike) -> Floats:
-    """Round to 9 significant digits, so that another BLAS kernel gives the same parameters."""
+def settle(values: npt.ArrayLike, digits: int = 9) -> Floats:
+    """Round to significant digits, so that another BLAS kernel gives the same parameters."""
     array = np.asarray(values, dtype=np.float64)
     with np.errstate(divide="ignore"):
         magnitude = np.where(array == 0, 0.0, np.floor(np.log10(np.abs(array))))
-    unit = 10.0 ** (8 - magnitude)
+    unit = 10.0 ** (digits - 1 - magnitude)
     return np.asarray(np.round(array * unit) / unit)

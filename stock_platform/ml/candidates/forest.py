@@ -9,9 +9,9 @@ import numpy as np
 from typing_extensions import override
 
 from stock_platform.ml.candidates.base import Params, ScaleModel
-from stock_platform.ml.candidates.linear import log_volatility_target, training_rows
+from stock_platform.ml.candidates.linear import log_volatility_target, thinned, training_rows
 from stock_platform.ml.candidates.random_walk import from_daily
-from stock_platform.ml.candidates.trees import pack_trees, thinned, walk_trees
+from stock_platform.ml.candidates.trees import pack_trees, walk_trees
 from stock_platform.ml.features import Arrays, Floats, Panel, design_matrix
 
 

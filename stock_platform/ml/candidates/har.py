@@ -12,7 +12,13 @@ import numpy as np
 from typing_extensions import override
 
 from stock_platform.ml.candidates.base import Params, ScaleModel, settle
-from stock_platform.ml.candidates.linear import log_volatility_target, ridge, training_rows
+from stock_platform.ml.candidates.linear import (
+    MAX_ROWS,
+    log_volatility_target,
+    ridge,
+    thinned,
+    training_rows,
+)
 from stock_platform.ml.candidates.random_walk import from_daily
 from stock_platform.ml.features import VOLATILITIES, Arrays, Floats, Panel, design_matrix
 
@@ -21,11 +27,11 @@ class Har(ScaleModel):
     """Ridge regression on the log volatilities of all windows and estimators."""
 
     name = "har"
-    params: Params = MappingProxyType({"penalty": 0.0001})
+    params: Params = MappingProxyType({"penalty": 0.0001, "max_rows": MAX_ROWS})
 
     @override
     def fit(self, panel: Panel, as_of: date) -> Arrays:
-        mask = training_rows(panel, as_of)
+        mask = thinned(panel, training_rows(panel, as_of), int(self.params["max_rows"]))
         x = _volatilities(panel.rows(mask))
         y = log_volatility_target(panel, as_of, mask)
         centre, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from datetime import date
 from types import MappingProxyType
+from zlib import crc32
 
 import numpy as np
+import polars as pl
 from typing_extensions import override
 
 from stock_platform.ml.candidates.base import (
@@ -32,6 +34,10 @@ from stock_platform.ml.features import (
 )
 
 MIN_TRAINING_WEEKS = 104
+MIN_DATES = 250
+"""Sessions that a fit keeps at least: rows of one session share its market."""
+MAX_ROWS = 200_000
+"""Rows a regression is fitted on; sessions in between repeat most of a label of five sessions."""
 
 
 def training_rows(panel: Panel, as_of: date) -> Mask:
@@ -47,6 +53,22 @@ def training_rows(panel: Panel, as_of: date) -> Mask:
             f"{weeks} weeks to train on by {as_of}, {MIN_TRAINING_WEEKS} needed"
         )
     return np.asarray(mask)
+
+
+def thinned(panel: Panel, mask: Mask, max_rows: int) -> Mask:
+    """About `max_rows` rows of `mask`: sessions at even distances, and if those would be too few to
+    tell weeks apart, some instruments of each session, others on the next."""
+    numbers = panel.frame["session_number"].to_numpy()
+    rows, dates = int(mask.sum()), len(np.unique(numbers[mask]))
+    step = min(-(-rows // max_rows), max(dates // MIN_DATES, 1))
+    kept = mask & (numbers % step == 0)
+    share = max(1, -(-int(kept.sum()) // max_rows))
+    # Not the instrument's place in the panel, which changes with every listing.
+    names = panel.frame["instrument_id"].unique().sort()
+    turns = [crc32(name.encode()) for name in names]
+    turn = panel.frame["instrument_id"].replace_strict(names, turns, return_dtype=pl.Int64)
+    chosen = kept & ((turn.to_numpy() + numbers // step) % share == 0)
+    return np.asarray(chosen if chosen.any() else kept)
 
 
 def log_volatility_target(panel: Panel, as_of: date, mask: Mask) -> Floats:
@@ -66,12 +88,17 @@ class Linear(ScaleModel):
 
     name = "linear"
     params: Params = MappingProxyType(
-        {"penalty": 0.001, "location_shrinkage": 0.1, "location_cap": 0.25}
+        {
+            "penalty": 0.001,
+            "location_shrinkage": 0.1,
+            "location_cap": 0.25,
+            "max_rows": MAX_ROWS,
+        }
     )
 
     @override
     def fit(self, panel: Panel, as_of: date) -> Arrays:
-        mask = training_rows(panel, as_of)
+        mask = thinned(panel, training_rows(panel, as_of), int(self.params["max_rows"]))
         x = design_matrix(panel.rows(mask))
         y = log_volatility_target(panel, as_of, mask)
         centre, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from typing_extensions import override
 
+from stock_platform.errors import PlatformError
 from stock_platform.ml.candidates.base import (
     NotEnoughHistoryError,
     Params,
@@ -18,6 +19,9 @@ from stock_platform.ml.candidates.random_walk import from_daily
 from stock_platform.ml.features import Arrays, Floats, Panel
 from stock_platform.ml.weekly.models import ROWS_PER_FEATURE
 from stock_platform.ml.weekly.scale import BETWEEN_RIDGE, RIDGE, ScaleFit
+
+DIGITS = 6
+"""Of a parameter: equations of 120 nearly alike features keep no more on another machine."""
 
 
 class Stack(ScaleModel):
@@ -41,12 +45,12 @@ class Stack(ScaleModel):
             )
         fit = moments.fit()
         return {
-            "centre": settle(fit.centre),
-            "level": settle([fit.level]),
-            "slope": settle(fit.slope),
-            "within": settle(fit.within),
-            "between_level": settle([fit.between_level]),
-            "between": settle(fit.between),
+            "centre": settle(fit.centre, DIGITS),
+            "level": settle([fit.level], DIGITS),
+            "slope": settle(fit.slope, DIGITS),
+            "within": settle(fit.within, DIGITS),
+            "between_level": settle([fit.between_level], DIGITS),
+            "between": settle(fit.between, DIGITS),
         }
 
     @override
@@ -59,11 +63,13 @@ class Stack(ScaleModel):
             float(arrays["between_level"][0]),
             arrays["between"],
         )
-        # An origin on which most of the market has no bar has no features: it gets its own EWMA.
-        daily = rows.feature("feature_ewma_vol")
         wide, place = rows.wide, rows.wide_rows
+        if wide is None:
+            raise PlatformError("the stack reads features of the bars, and the rows came without")
+        # An instrument that lacks a tenth of a year's sessions has no features: its own EWMA.
+        daily = rows.feature("feature_ewma_vol")
         found = place >= 0
-        if wide is not None and found.any():
+        if found.any():
             at = place[found]
             x = wide.x[at].astype(np.float64)
             daily[found] = np.exp(fit.log_volatility(x, wide.mean[wide.week[at]]))

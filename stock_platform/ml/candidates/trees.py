@@ -9,14 +9,7 @@ from typing import Any
 import numpy as np
 
 from stock_platform.ml.candidates.base import settle
-from stock_platform.ml.features import Arrays, Floats, Mask, Panel
-
-
-def thinned(panel: Panel, mask: Mask, max_rows: int) -> Mask:
-    """Sessions at even distances of the rows of `mask`, so many apart that about `max_rows` rows
-    stay."""
-    step = -(-int(mask.sum()) // max_rows)
-    return np.asarray(mask & (panel.frame["session_number"].to_numpy() % step == 0))
+from stock_platform.ml.features import Arrays, Floats
 
 
 def pack_trees(trees: Sequence[Any]) -> Arrays:

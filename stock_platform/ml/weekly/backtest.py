@@ -203,7 +203,7 @@ def _spoken(weekly: Weekly, forecasts: dict[str, Forecast], decisions: list[Deci
     """The champion's forecast of each week."""
     scale = np.full(weekly.usable.shape, np.nan)
     shape = np.full((weekly.weeks, len(COLUMN_NAMES)), np.nan)
-    ends = [*(decision.week for decision in decisions[1:]), weekly.weeks]
+    ends = [*(decision.week for decision in decisions[1:]), weekly.weeks][: len(decisions)]
     for decision, end in zip(decisions, ends, strict=True):
         weeks = slice(decision.week, end)
         scale[weeks] = forecasts[decision.champion].scale[weeks]

@@ -29,14 +29,26 @@ def find_peers(own: Reals, sessions: Days, at: Rows) -> Groups:
     weeks = (sessions[at].astype(np.int64) + 3) // 7
     period = weeks // EVERY
     begins = [0, *np.flatnonzero(period[1:] != period[:-1]) + 1]
-    count = own.shape[1]
     groups: Groups = []
     for begin, end in zip(begins, [*begins[1:], len(at)], strict=True):
         past = own[max(0, at[begin] - SESSIONS + 1) : at[begin] + 1]
-        alone = len(past) < SESSIONS // 2 or count == 1
-        peers = np.arange(count)[:, None] if alone else _most_correlated(past)
-        groups.append((slice(begin, end), peers))
+        groups.append((slice(begin, end), _peers(past)))
     return groups
+
+
+def _peers(past: Reals) -> npt.NDArray[np.intp]:
+    """Peers (N, k) of the instruments with half of the SESSIONS; any other is its own.
+
+    Only those are compared at all, so an instrument that comes later changes nothing before it.
+    """
+    everyone = np.arange(past.shape[1])
+    known = np.flatnonzero(np.isfinite(past).sum(axis=0) >= SESSIONS // 2)
+    if len(known) < 2:
+        return everyone[:, None]
+    found = known[_most_correlated(past[:, known])]
+    peers = np.repeat(everyone[:, None], found.shape[1], axis=1)
+    peers[known] = found
+    return peers
 
 
 def peer_features(found: Mapping[str, Reals], groups: Groups) -> Columns:
@@ -64,4 +76,4 @@ def _most_correlated(returns: Reals) -> npt.NDArray[np.intp]:
     likeness = cut.T @ cut
     np.fill_diagonal(likeness, -np.inf)
     k = min(PEERS, len(likeness) - 1)
-    return np.argpartition(-likeness, k - 1, axis=1)[:, :k]
+    return np.sort(np.argpartition(-likeness, k - 1, axis=1)[:, :k], axis=1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from stock_platform.ml.weekly.bars import Floats, Reals
 from stock_platform.ml.weekly.features import Weekly
-from stock_platform.ml.weekly.models import MIN_TRAINING_WEEKS, Progress
+from stock_platform.ml.weekly.models import MIN_TRAINING_WEEKS, Mask, Progress
 from stock_platform.ml.weekly.ranks import cross_rank
 
 EVERY = 52
@@ -44,8 +44,10 @@ def rank_scores(weekly: Weekly, refits: Sequence[int], progress: Progress) -> Fl
         x, y = weekly.ranks[week, instrument], outcome[week, instrument]
         now = weekly.ranks[begin:end]
         flat = now.reshape(-1, now.shape[2])
-        found: Floats = _standard(_linear(x, y, flat)) + _standard(_trees(x, y, flat))
-        scores[begin:end] = found.reshape(now.shape[:2])
+        for model in (_linear, _trees):
+            found = model(x, y, flat).reshape(now.shape[:2])
+            parts = scores[begin:end]
+            scores[begin:end] = np.nan_to_num(parts) + _standard(found, weekly.usable[begin:end])
     progress("fits of the ranking", len(times), len(times))
     scores[~weekly.usable] = np.nan
     return scores
@@ -75,8 +77,13 @@ def _trees(x: Reals, y: Floats, now: Reals) -> Floats:
     return np.asarray(model.fit(x, y).predict(now))
 
 
-def _standard(values: Floats) -> Floats:
-    return np.asarray((values - values.mean()) / max(float(values.std()), 1e-12))
+def _standard(values: Floats, usable: Mask) -> Floats:
+    """Mean 0 and deviation 1 over the usable instruments of each week (w, N)."""
+    known = np.where(usable, values, 0.0)
+    count = np.maximum(usable.sum(axis=1, keepdims=True), 1)
+    centred = np.where(usable, values - known.sum(axis=1, keepdims=True) / count, 0.0)
+    spread = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
+    return np.asarray(centred / np.maximum(spread, 1e-12))
 
 
 def _spaced(refits: Sequence[int]) -> list[int]:

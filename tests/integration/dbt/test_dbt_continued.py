@@ -16,7 +16,7 @@ MODELS = (
 )
 STAGING = "stg_equity_prices stg_corporate_actions dim_instrument dim_session"
 SYMBOLS = ("A", "B", "C", "D")
-DAYS = calendars.sessions("XNYS", date(2018, 9, 4), date(2020, 3, 13))
+DAYS = calendars.sessions("XNYS", date(2022, 9, 6), date(2024, 3, 13))
 
 
 def bars(
@@ -28,7 +28,7 @@ def bars(
         steps = np.random.default_rng(seed).normal(0, 0.02, (len(DAYS) + 50, 4))
         closes = 50 * np.exp(np.cumsum(steps[:, 0]))
         for place, day in enumerate(DAYS + [DAYS[-1] + timedelta(days=n) for n in range(1, 51)]):
-            halted = symbol == "B" and date(2018, 11, 1) < day < date(2019, 11, 15)
+            halted = symbol == "B" and date(2022, 11, 1) < day < date(2023, 11, 15)
             if day not in found or halted or (symbol == "C" and place < 90):
                 continue
             if symbol == "D" and place > 200:

@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from stock_platform.ml.features import FEATURES
 from stock_platform.settings import Settings
 from stock_platform.warehouse.client import connect
+from tests.support import panels
 
 SECTORS = {
     "AAPL": "Information Technology",
@@ -220,3 +222,35 @@ def test_weeks_are_made_of_their_days(client: Any, bars: pl.DataFrame) -> None:
     assert found["sessions"].to_list() == expected["sessions"].to_list()
     for column in ("open", "high", "low", "close", "volume", "log_return"):
         assert_close(found[column], expected[column])
+
+
+def test_features_agree_with_polars(client: Any) -> None:
+    """Each window's formula, written a second time without a warehouse."""
+    ours = table(
+        client, "SELECT * EXCEPT symbol, toString(symbol) AS symbol FROM fct_features_daily"
+    ).with_columns(pl.col("session").cast(pl.Date))
+    theirs = panels.features(panels.sample_bars(), panels.weeks().sessions)
+    sector = pl.col("symbol").replace_strict(SECTORS)
+    theirs = theirs.with_columns(square=pl.col("feature_vol_1") ** 2, sector=sector).with_columns(
+        of_sector=pl.col("square").mean().over("sector", "session")
+    )
+    theirs = theirs.sort("symbol", "session").with_columns(
+        feature_sector_vol_22=pl.col("of_sector").rolling_mean(22).over("symbol").sqrt()
+    )
+    # The weights of ewma_vol and the mean of volume_ratio are defined otherwise there.
+    other = {"feature_ewma_vol", "feature_volume_ratio", "feature_rank_volume_ratio"}
+    names = [name for name in FEATURES if name not in other]
+    both = ours.join(theirs, on=["symbol", "session"], suffix="_again")
+    assert both.height == ours.height == theirs.height
+    for name in names:
+        found, expected = (
+            both[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
+            for column in (name, f"{name}_again")
+        )
+        known = np.isfinite(found) & np.isfinite(expected)
+        assert known.mean() > 0.9, name
+        # One that needs a return begins a bar later than one that does not.
+        assert (np.isfinite(found) != np.isfinite(expected)).sum() <= len(SECTORS), name
+        np.testing.assert_allclose(
+            found[known], expected[known], rtol=1e-5, atol=1e-7, err_msg=name
+        )

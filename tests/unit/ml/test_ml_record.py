@@ -13,12 +13,15 @@ from stock_platform.ml.metrics import newey_west_error
 from stock_platform.ml.plots_record import record_plot
 from stock_platform.ml.quantiles import PROBABILITIES
 from stock_platform.ml.record import (
+    BAND,
     COVERAGE_WEEKS,
     Record,
+    block_indices,
     coverage_drift,
     skill_drift,
     stability_index,
 )
+from stock_platform.partitions import weekly
 
 
 def record(
@@ -45,7 +48,7 @@ def test_coverage_is_judged_by_weeks_not_by_forecasts() -> None:
     assert finding.value == pytest.approx(0.78)
     assert finding.holds
     assert finding.high - finding.low == pytest.approx(
-        2 * 1.96 * newey_west_error(weekly - weekly.mean())
+        2 * BAND * newey_west_error(weekly - weekly.mean())
     )
     narrow = coverage_drift(record(0.7 + weekly - weekly.mean()))
     assert not narrow.holds
@@ -71,9 +74,10 @@ def test_skill_below_zero_is_found() -> None:
 
 
 def test_too_little_is_no_drift() -> None:
-    for weeks in (0, 3):
+    for weeks in (0, 3, 25):
         assert coverage_drift(record(np.full(weeks, 0.2))).holds
-    assert skill_drift(record(np.empty(0))).holds
+        assert skill_drift(record(np.full(weeks, 0.8), loss=2.0)).holds
+    assert not skill_drift(record(np.full(26, 0.8), loss=2.0)).holds
 
 
 def test_stability_index() -> None:
@@ -87,6 +91,19 @@ def test_stability_index() -> None:
     assert stability_index(np.full(1000, 2000.0), reference) == pytest.approx(expected, rel=0.05)
     assert np.isnan(stability_index(np.array([np.nan]), before))
     assert stability_index(np.full(10, 3.0), np.full(10, 3.0)) == pytest.approx(0)
+
+
+def test_a_feature_of_the_market_does_not_ring_for_ever() -> None:
+    """Half a year of what all instruments share is unlike five years, as it always was."""
+    chance = np.random.default_rng(4)
+    block = np.repeat(np.arange(11), 26 * 50)
+    shared = np.repeat(chance.normal(size=11 * 26), 50)
+    index, *before = block_indices(shared, block)
+    assert index > 0.1
+    assert index < 1.5 * max(before)
+    moved = np.where(block == 0, shared + 3, shared)
+    index, *before = block_indices(moved, block)
+    assert index > 1.5 * max(before)
 
 
 def test_the_picture() -> None:
@@ -107,10 +124,17 @@ def test_a_drift_asks_for_a_refit(holds: bool) -> None:
 
         context = dg.build_sensor_context(instance=instance)
         assert not refit_on_drift(context).run_requests
+
+        @dg.asset(partitions_def=weekly)
+        def forecasts() -> None: ...
+
         dg.materialize([report, coverage_holds], instance=instance)
+        assert not refit_on_drift(context).run_requests  # nothing has been forecast
+        for week in ("2026-01-12", "2026-01-05"):
+            dg.materialize([forecasts], instance=instance, partition_key=week)
         requests = refit_on_drift(context).run_requests or []
         assert len(requests) == (0 if holds else 1)
         for request in requests:
             assert request.tags[REFIT_TAG] == "yes"
-            assert request.partition_key
+            assert request.partition_key == "2026-01-12"
             assert request.run_key == f"{request.partition_key} coverage_holds"

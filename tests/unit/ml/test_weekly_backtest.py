@@ -12,8 +12,15 @@ from stock_platform.errors import PlatformError
 from stock_platform.ml.candidates import BASELINE, INITIAL_CHAMPION
 from stock_platform.ml.quantiles import COLUMN_NAMES, GAUSSIAN
 from stock_platform.ml.weekly import backtest as engine
-from stock_platform.ml.weekly import calibration, selection
-from stock_platform.ml.weekly.backtest import CHAMPION, Backtest, Forecast, backtest, table
+from stock_platform.ml.weekly import calibration, ranking, selection
+from stock_platform.ml.weekly.backtest import (
+    CHAMPION,
+    Backtest,
+    Forecast,
+    backtest,
+    refit_calendar,
+    table,
+)
 from stock_platform.ml.weekly.bars import Bars
 from stock_platform.ml.weekly.features import Weekly, weekly_panel
 from stock_platform.ml.weekly.models import Ewma, RandomWalk, Regression
@@ -206,3 +213,22 @@ def test_a_regression_with_few_rows_sits_out() -> None:
     refits = engine.refit_calendar(weekly, 26)
     scale = Regression("stack").scales(weekly, refits, lambda *_: None)
     assert np.isnan(scale).all()
+
+
+def test_ranking_of_a_week_does_not_know_the_weeks_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "ROWS", 500)
+    frame = waves(25, 5)
+    cut = frame["date"].unique().sort()[-60]
+    scores = []
+    for panel in (frame, frame.filter(pl.col("date") <= cut)):
+        weekly = weekly_panel(Bars.from_frame(panel))
+        scores.append(ranking.rank_scores(weekly, refit_calendar(weekly, 26), lambda *_: None))
+    weeks = len(scores[1]) - 1
+    assert np.isfinite(scores[1][:weeks]).sum() > 500
+    np.testing.assert_array_equal(scores[0][:weeks], scores[1][:weeks])
+
+
+def test_a_panel_too_short_to_begin_with_is_told() -> None:
+    frame = waves(5, 1)
+    with pytest.raises(PlatformError, match="nothing can be forecast"):
+        backtest(Bars.from_frame(frame), date(2008, 1, 1), date(2009, 1, 1))
