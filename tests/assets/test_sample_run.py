@@ -94,7 +94,6 @@ WEEKLY = "week_ahead_model,promotions,forecasts"
 @pytest.mark.parametrize(
     "command",
     [
-        ["asset", "materialize", "--select", "forecasts"],
         ["asset", "materialize", "--select", "raw/sample", "--partition", "2005-02-28"],
         ["job", "execute", "-j", "build_marts"],
         ["asset", "materialize", "--select", WEEKLY, "--partition", "2012-06-04"],
