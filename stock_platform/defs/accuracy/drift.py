@@ -40,7 +40,7 @@ _WARN = dg.AssetCheckSeverity.WARN
 def record_checks(
     context: dg.AssetCheckExecutionContext, platform: PlatformResource
 ) -> Iterator[dg.AssetCheckResult]:
-    """Of the live forecasts where there are any, else of this code's backtest."""
+    """Of the live forecasts once half a year has matured, before that of this code's backtest."""
     from stock_platform.ml.issue import backtest_name
     from stock_platform.ml.record import MIN_WEEKS, coverage_drift, read_record, skill_drift
 

@@ -78,12 +78,13 @@ def report(result: Backtest) -> Report:
             common &= spoken
             scored[name] = forecast
     walk = Forecast(np.sqrt(HORIZON * weekly.year_variance), np.tile(GAUSSIAN, (weekly.weeks, 1)))
-    baseline = _rows(weekly, walk, result.weeks, common)
+    usual = _usual_moves(weekly)
+    baseline = _rows(weekly, walk, result.weeks, common, usual)
     years = baseline["week"].dt.year()
     rows: list[dict[str, Any]] = []
     by_year = pl.DataFrame()
     for name, forecast in {BASELINE: walk, **scored}.items():
-        own = _rows(weekly, forecast, result.weeks, common)
+        own = _rows(weekly, forecast, result.weeks, common, usual)
         yearly = _by_year(own, baseline, years)
         inside = yearly.filter(pl.col("origins") >= YEAR_ORIGINS)["coverage_80"]
         rows.append(
@@ -101,9 +102,10 @@ def report(result: Backtest) -> Report:
     return Report(pl.DataFrame(rows), by_year, _ranking(result, common))
 
 
-def _rows(weekly: Weekly, forecast: Forecast, weeks: Rows, common: Mask) -> pl.DataFrame:
+def _rows(
+    weekly: Weekly, forecast: Forecast, weeks: Rows, common: Mask, usual: Floats
+) -> pl.DataFrame:
     """Rows of one model as metrics.score takes them, with the instrument's usual move."""
-    usual = _usual_moves(weekly)
     frames = []
     for place, week in enumerate(weeks):
         instruments = np.flatnonzero(common[place])
