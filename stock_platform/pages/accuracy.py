@@ -7,7 +7,7 @@ from dataclasses import replace
 import polars as pl
 import streamlit as st
 
-from stock_platform.ml.record import COVERAGE_WEEKS, MOST_INSTRUMENTS
+from stock_platform.ml.record import BAND, COVERAGE_WEEKS, MOST_INSTRUMENTS
 from stock_platform.pages import parts, scores, words
 from stock_platform.pages.charts import record as charts
 from stock_platform.pages.queries import accuracy as queries
@@ -67,6 +67,7 @@ def _chosen() -> tuple[Part, str] | None:
 
 
 def _figures(weekly: pl.DataFrame, found: scores.Skill) -> None:
+    band = " … ".join(words.percent(end, 1, sign=True) for end in (found.low, found.high))
     parts.facts(
         [
             (
@@ -76,17 +77,15 @@ def _figures(weekly: pl.DataFrame, found: scores.Skill) -> None:
             ),
             (
                 "95 % band",
-                f"{words.percent(found.low, 1, sign=True)} … "
-                f"{words.percent(found.high, 1, sign=True)}",
-                "From the scatter of weekly means (Newey, West 1987): forecasts of one week share "
-                "its market.",
+                band,
+                "From the scatter of weekly means, for the forecasts of a week share its market.",
             ),
             ("Weeks", f"{found.weeks:,}", f"{int(weekly['forecasts'].sum()):,} forecasts."),
             *(
                 (
-                    f"Inside the {percent} % interval",
+                    f"Inside {percent} %",
                     words.percent(float(weekly[f"coverage_{percent}"].mean())),  # type: ignore[arg-type]
-                    f"Should be {percent} %.",
+                    f"Share of prices inside the {percent} % interval; it should be {percent} %.",
                 )
                 for percent in (50, 80, 95)
             ),
@@ -192,8 +191,8 @@ def _by_instrument(part: Part) -> None:
         "Few weeks of one instrument say little: look at the bands.",
     ):
         found = ask(queries.by_instrument(part)).with_columns(
-            low=pl.col("skill") - scores.BAND * pl.col("skill_error"),
-            high=pl.col("skill") + scores.BAND * pl.col("skill_error"),
+            low=pl.col("skill") - BAND * pl.col("skill_error"),
+            high=pl.col("skill") + BAND * pl.col("skill_error"),
         )
         some = found
         if found.height > 2 * FEW:

@@ -6,12 +6,14 @@ With a day chosen under "What did we know on" it shows the same as things stood 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
+from stock_platform.errors import PlatformError
 from stock_platform.ml import forecasting
 from stock_platform.pages import instrument_record, parts, words
 from stock_platform.pages.charts import prices as charts
@@ -19,6 +21,7 @@ from stock_platform.pages.completeness import coverage
 from stock_platform.pages.queries import instrument as queries
 from stock_platform.pages.queries.instrument import Moment
 from stock_platform.pages.reading import ask, settings
+from stock_platform.settings import load_settings
 
 FAN_SESSIONS = 60
 BASES = {
@@ -53,15 +56,10 @@ class Shown:
         last: date = self.history["session"][-1]
         return last
 
-    def basis(self, session: date) -> float:
-        """What a price per share of a session is multiplied by, to be one per share of the last."""
-        found = self.history.filter(pl.col("session") == session)["split_basis"]
-        return float(found[0]) if len(found) else 1.0
-
 
 def show() -> None:
     """Build the page."""
-    st.title("Where may a price be in a week, and how good were such forecasts?", anchor=False)
+    st.title("Where may a price be in a week?", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         row = parts.instrument()
         moment = _moment()
@@ -70,7 +68,7 @@ def show() -> None:
     if moment:
         last = history["session"][-1] if history.height else None
         text = words.known_then(row["symbol"], moment.day, moment.clock, history.height, last)
-        parts.note(text, level="warning")
+        parts.note(text)
     if history.is_empty():
         if not moment:
             parts.note(f"{row['symbol']} has no bar yet.", level="warning")
@@ -114,8 +112,7 @@ def _figures(shown: Shown) -> None:
         (
             f"{shown.symbol}, close",
             words.money(last["close_traded"], row["currency"]),
-            f"{row['name']} ({shown.id}), {row['sector'] or row['asset_class']}: last close as "
-            f"traded, of {shown.last}.",
+            f"{row['name']}, {shown.id}. Last close as traded, of {shown.last}.",
         )
     ]
     if shown.forecast.height:
@@ -123,14 +120,14 @@ def _figures(shown: Shown) -> None:
         currency = week["currency"]
         facts += [
             (
-                f"Median for {week['target_session']}",
+                "Median forecast",
                 words.money(week["q50"], currency),
-                "Half of the outcomes should be below it.",
+                f"For {week['target_session']}: half of the outcomes should be below it.",
             ),
             (
                 "80 % interval",
                 f"{words.money(week['q10'])} – {words.money(week['q90'])}",  # noqa: RUF001
-                "Four outcomes of five should lie within.",
+                f"For {week['target_session']}: four outcomes of five should lie within.",
             ),
             (
                 "Chance of a rise",
@@ -159,14 +156,16 @@ def _what_to_know(shown: Shown) -> None:
     closed = calendar.filter(
         (pl.col("session") > newest) & (pl.col("close_at") < datetime.now(UTC))
     ).height
-    live = is_live(source)
+    try:
+        live = is_live()
+    except PlatformError as error:
+        parts.note(f"Whether the data are stale can't be told: {error}.", level="warning")
+        live = False
     ended = shown.row["last_session"]
     if ended is not None and ended <= shown.last:
         parts.note(f"{shown.symbol} no longer trades: its last session was {ended}.")
     else:
-        stale = words.staleness(
-            shown.symbol, shown.last, behind, live=live, closed_since=closed
-        )
+        stale = words.staleness(shown.symbol, shown.last, behind, live=live, closed_since=closed)
         parts.note(stale, level="warning")
     if not live:
         st.caption(words.end_of_source(source, newest))
@@ -185,24 +184,25 @@ def _next_week(shown: Shown) -> None:
         first, last = rows.row(0, named=True), rows.row(-1, named=True)
         if not shown.moment:
             _missed_week(shown, first["origin_session"])
-        origin, basis = first["origin_session"], shown.basis(first["origin_session"])
-        past = shown.history.filter(pl.col("session") <= origin).tail(FAN_SESSIONS)
-        after = shown.history.filter(
-            (pl.col("session") >= origin) & (pl.col("session") <= last["target_session"])
+        origin = first["origin_session"]
+        # A day in the past shows what was known then, and beside it what happened.
+        now = ask(queries.history(shown.id)) if shown.moment else shown.history
+        past = _as_of_origin(shown.history, origin).filter(pl.col("session") <= origin)
+        after = _as_of_origin(now, origin).filter(
+            pl.col("session").is_between(origin, last["target_session"])
         )
-        close = (pl.col("close_adjusted") / basis).alias("close")
         unit = f"{last['currency']} per share as of {origin}"
         st.caption(
-            f"{words.pending(last['target_session'], shown.last)} Issued "
+            f"{words.pending(last['target_session'], now['session'][-1])} Issued "
             f"{first['issued_at']:%Y-%m-%d %H:%M} from data as of {first['as_of']:%Y-%m-%d %H:%M} "
             f"by `{first['model_name']}` version {first['model_version']} "
             f"({words.record_name(first['kind'], first['backtest_name'])})."
         )
         parts.figure(
             charts.fan(
-                past.select("session", close),
+                past.tail(FAN_SESSIONS),
                 charts.fan_bands(rows),
-                after.select("session", close),
+                after,
                 unit,
             ),
             f"Fan chart: {shown.symbol} closed at {words.money(first['origin_price'])} on "
@@ -217,6 +217,13 @@ def _next_week(shown: Shown) -> None:
             f"`stock-platform reproduce {last['forecast_id']}` computes the last row again from "
             "the lake and compares every number."
         )
+
+
+def _as_of_origin(history: pl.DataFrame, origin: date) -> pl.DataFrame:
+    """Closes (session, close) in shares as of the origin, the unit of the ledger."""
+    basis = history.filter(pl.col("session") == origin)["split_basis"]
+    factor = float(basis[0]) if len(basis) else 1.0
+    return history.select("session", close=pl.col("close_adjusted") / factor)
 
 
 def _no_forecast(shown: Shown) -> None:
@@ -258,25 +265,25 @@ def _history(shown: Shown) -> None:
                 bind="query-params",
             )
         prices = _on_basis(shown.history, str(basis))
-        prices = prices.filter(pl.col("session") > shown.last - _days(days))
+        prices = prices.filter(pl.col("session") > shown.last - timedelta(days=days))
         currency = shown.row["currency"]
         unit = {
             "adjusted": f"{currency} per share of {shown.last}",
             "traded": f"{currency} per share as traded",
             "total_return": f"{currency}, payments reinvested",
         }[str(basis)]
-        low, high = prices["close"].min(), prices["close"].max()
-        parts.figure(
+        low, high = prices.select(pl.min("close"), pl.max("close").alias("high")).row(0)
+        st.altair_chart(
             charts.history(prices, unit),
-            f"Closes of {shown.symbol} from {prices['session'][0]} to {shown.last}, between "
+            width="stretch",
+            alt=f"Closes of {shown.symbol} from {prices['session'][0]} to {shown.last}, between "
             f"{low:,.2f} and {high:,.2f} {unit}.",
+        )
+        parts.figure(
+            charts.volume(prices),
+            f"Shares of {shown.symbol} traded in the same time.",
             prices,
             f"history-{shown.symbol}-{basis}",
-        )
-        st.altair_chart(
-            charts.volume(prices),
-            width="stretch",
-            alt=f"Shares of {shown.symbol} traded in the same time.",
         )
 
 
@@ -303,9 +310,7 @@ def _actions(shown: Shown) -> None:
         if found.is_empty():
             st.write("None on record.")
             return
-        parts.table(
-            found.rename({"session": "ex_date"}), f"actions-{shown.symbol}"
-        )
+        parts.table(found.rename({"session": "ex_date"}), f"actions-{shown.symbol}")
 
 
 def _coverage(shown: Shown) -> None:
@@ -325,9 +330,7 @@ def _coverage(shown: Shown) -> None:
         text = words.missing(found.expected, found.missing.height)
         parts.note(text, level="warning" if found.missing.height else "good")
         if found.missing.height:
-            st.altair_chart(
-                charts.coverage(found.months), width="stretch", alt=f"By month: {text}"
-            )
+            st.altair_chart(charts.coverage(found.months), width="stretch", alt=f"By month: {text}")
             told = found.missing.with_columns(
                 meaning=pl.col("reason").replace_strict(words.REASONS, default=pl.col("reason"))
             )
@@ -344,13 +347,13 @@ def forecasting_pool(asset_class: str) -> str:
     return POOLS.get(asset_class, asset_class)
 
 
-@st.cache_data(show_spinner=False)
-def is_live(source: str) -> bool:
-    """Whether a source asks a provider, so that the present is what it should show."""
+@cache
+def is_live() -> bool:
+    """Whether the source asks a provider, so that the present is what it should show.
+
+    Raises:
+        PlatformError: its settings or files are unusable.
+    """
     from stock_platform.sources import get_source
 
-    return bool(get_source(settings(), source).live)
-
-
-def _days(number: int) -> Any:
-    return pl.duration(days=number)
+    return bool(get_source(load_settings()).live)

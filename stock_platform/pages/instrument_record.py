@@ -83,10 +83,7 @@ def _by_horizon(shown: Shown, record: tuple[str, str]) -> None:
         pl.col("baseline_mae")
         .map_elements(words.money, pl.String)
         .alias(f"random walk's, {currency}"),
-        *(
-            _told(f"coverage_{percent}").alias(f"inside {percent} %")
-            for percent in (50, 80, 95)
-        ),
+        *(_told(f"coverage_{percent}").alias(f"inside {percent} %") for percent in (50, 80, 95)),
         _told("direction").alias("right direction"),
     )
     st.table(told, hide_index=True, border="horizontal")
@@ -94,15 +91,7 @@ def _by_horizon(shown: Shown, record: tuple[str, str]) -> None:
         "Skill is the pinball loss saved against the random walk: 0 is as good as it, below 0 "
         "worse. Errors are of the median."
     )
-    st.download_button(
-        "Download CSV",
-        found.write_csv,
-        f"accuracy-{shown.symbol}.csv",
-        "text/csv",
-        key="csv-by-horizon",
-        on_click="ignore",
-        icon=":material/download:",
-    )
+    parts.download(found, f"accuracy-{shown.symbol}")
 
 
 def _told(name: str, digits: int = 1, *, sign: bool = False) -> pl.Expr:

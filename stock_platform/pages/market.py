@@ -178,10 +178,12 @@ def _correlations(day: date) -> None:
         if found.is_empty():
             st.write(f"None for {day}: correlations are kept for the last three years.")
             return
+        ends = (pl.min("correlation").alias("low"), pl.max("correlation").alias("high"))
+        low, high = found.select(ends).row(0)
         parts.figure(
             charts.correlations(found),
-            f"Correlations of {found['symbol'].n_unique()} instruments, from "
-            f"{found['correlation'].min():+.2f} to {found['correlation'].max():+.2f}.",
+            f"Correlations of {found['symbol'].n_unique()} instruments, from {low:+.2f} to "
+            f"{high:+.2f}.",
             found,
             f"correlations-{day}",
         )

@@ -16,6 +16,8 @@ from stock_platform.pages.charts import record as charts
 from stock_platform.pages.queries import model as queries
 from stock_platform.pages.reading import ask, settings
 
+SHOWN_DECISIONS = 12
+
 
 def show() -> None:
     """Build the page."""
@@ -93,19 +95,19 @@ def _ledger(decisions: pl.DataFrame) -> None:
         "The promotion ledger, the newest first. A challenger is promoted only if it beats the "
         "champion and the random walk out of sample, both with t above the threshold.",
     ):
-        parts.table(
-            decisions.reverse().select(
-                pl.col("data_as_of").dt.strftime("%Y-%m-%d").alias("data as of"),
-                pl.col("action").replace(words.ACTIONS).alias("decision"),
-                pl.col("model_name").alias("champion after"),
-                pl.col("model_version").alias("version"),
-                pl.col("challenger_name").alias("challenger"),
-                pl.col("reason").alias("why"),
-                pl.col("actor").alias("who"),
-                pl.col("decided_at").dt.strftime("%Y-%m-%d %H:%M").alias("decided at"),
-            ),
-            "promotions",
+        told = decisions.reverse().select(
+            pl.col("data_as_of").dt.strftime("%Y-%m-%d").alias("data as of"),
+            pl.col("action").replace(words.ACTIONS).alias("decision"),
+            pl.format("{} v{}", "model_name", "model_version").alias("champion after"),
+            pl.col("challenger_name").alias("challenger"),
+            pl.col("reason").str.replace_all("-", "−").alias("why"),  # noqa: RUF001
+            pl.col("actor").alias("who"),
+            pl.col("decided_at").dt.strftime("%Y-%m-%d %H:%M").alias("decided at"),
         )
+        st.table(told.head(SHOWN_DECISIONS), hide_index=True, border="horizontal")
+        if told.height > SHOWN_DECISIONS:
+            st.caption(f"The last {SHOWN_DECISIONS} of {told.height}; the file has all.")
+        parts.download(decisions, "promotions")
 
 
 def _evidence(decisions: pl.DataFrame) -> None:
@@ -175,11 +177,15 @@ def _tests(evidence: dict[str, Any]) -> None:
                 "against": rival,
                 "smaller loss": words.percent(test["improvement"], 2, sign=True),
                 "t": f"{test['t']:.2f}",
-                "needed": f"> {evidence['threshold_t']}",
+                "needed": f"above {evidence['threshold_t']}",
                 "beaten": "yes" if test["t"] > evidence["threshold_t"] else "no",
-                "Diebold-Mariano p": f"{test['diebold_mariano_p']:.4f}",
+                "Diebold-Mariano p": _p_value(test["diebold_mariano_p"]),
             }
             for rival, test in sorted(evidence["against"].items())
         ]
     )
     st.table(tests, hide_index=True, border="horizontal")
+
+
+def _p_value(p: float) -> str:
+    return f"{p:.4f}" if p >= 0.0001 else "below 0.0001"

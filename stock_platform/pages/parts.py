@@ -18,6 +18,8 @@ from stock_platform.pages.reading import MartMissingError, ask, settings
 
 SHOWN_ROWS = 250
 """Rows of a table on the page; the download has all."""
+FACT_WIDTH = 167
+"""Two beside each other on a phone."""
 RANGES = {"3M": 92, "1Y": 366, "5Y": 1827, "All": 100_000}
 """Calendar days back from the last session."""
 
@@ -58,29 +60,55 @@ def figure(
 
 
 def table(frame: pl.DataFrame, name: str, *, closed: bool = False) -> None:
-    """Rows with their download; `closed` shows them on demand."""
+    """Rows with their download; `closed` shows them on demand, the newest of many."""
     where = st.expander("Numbers", icon=":material/table:") if closed else st.container()
     with where:
-        newest = frame.tail(SHOWN_ROWS) if closed else frame.head(SHOWN_ROWS)
-        st.dataframe(newest, hide_index=True, width="stretch", alt=name)
+        some = frame.tail(SHOWN_ROWS) if closed else frame.head(SHOWN_ROWS)
+        st.dataframe(
+            some,
+            hide_index=True,
+            width="stretch",
+            alt=name,
+            column_config={
+                column: told
+                for column, kind in some.schema.items()
+                if (told := _column(column, kind)) is not None
+            },
+        )
         if frame.height > SHOWN_ROWS:
             st.caption(f"{SHOWN_ROWS} of {frame.height:,} rows; the file has all.")
-        st.download_button(
-            "Download CSV",
-            frame.write_csv,
-            f"{name}.csv",
-            "text/csv",
-            key=f"csv-{name}",
-            on_click="ignore",
-            icon=":material/download:",
-        )
+        download(frame, name)
+
+
+def download(frame: pl.DataFrame, name: str) -> None:
+    """A button that saves all rows, with the names and units of the marts."""
+    st.download_button(
+        "Download CSV",
+        frame.write_csv,
+        f"{name}.csv",
+        "text/csv",
+        key=f"csv-{name}",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+def _column(name: str, kind: pl.DataType) -> Any:
+    """How a column is written: days without hours, times in UTC; None as it comes."""
+    if kind == pl.Date:
+        return st.column_config.DateColumn(format="YYYY-MM-DD")
+    if isinstance(kind, pl.Datetime):
+        return st.column_config.DatetimeColumn(f"{name}, UTC", format="YYYY-MM-DD HH:mm")
+    if kind == pl.Float64:
+        return st.column_config.NumberColumn(format=None if "volume" in name else "%.4f")
+    return None
 
 
 def facts(pairs: Sequence[tuple[str, str, str]]) -> None:
     """Figures in a row that wraps: label, value, explanation."""
     with st.container(horizontal=True, gap="small"):
         for label, value, explained in pairs:
-            st.metric(label, value, help=explained or None, border=True, width=210)
+            st.metric(label, value, help=explained or None, border=True, width=FACT_WIDTH)
 
 
 def note(text: str, *, level: str = "info") -> None:

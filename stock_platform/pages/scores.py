@@ -101,10 +101,14 @@ def coverage_over_time(weekly: pl.DataFrame, percent: int) -> pl.DataFrame:
     windows = np.lib.stride_tricks.sliding_window_view(inside, COVERAGE_WEEKS)
     error = np.array([newey_west_error(window) for window in windows])
     nominal = percent / 100
-    return weekly.select("week").slice(COVERAGE_WEEKS - 1).with_columns(
-        coverage=pl.Series(windows.mean(axis=1)),
-        low=pl.Series(np.clip(nominal - BAND * error, 0, 1)),
-        high=pl.Series(np.clip(nominal + BAND * error, 0, 1)),
+    return (
+        weekly.select("week")
+        .slice(COVERAGE_WEEKS - 1)
+        .with_columns(
+            coverage=pl.Series(windows.mean(axis=1)),
+            low=pl.Series(np.clip(nominal - BAND * error, 0, 1)),
+            high=pl.Series(np.clip(nominal + BAND * error, 0, 1)),
+        )
     )
 
 

@@ -28,7 +28,7 @@ REASONS = {
 ACTIONS = {
     "initial": "first champion",
     "promote": "promoted",
-    "refuse": "challenger refused",
+    "refuse": "refused",
     "rollback": "rolled back",
 }
 
@@ -112,7 +112,7 @@ def end_of_source(source: str, last: date) -> str:
 def refusal(symbol: str, reason: str, detail: str, week: date) -> str:
     """That an instrument was not forecast, and why."""
     return (
-        f"No forecast of {symbol} for the week after {week}: {REFUSALS.get(reason, reason)} "
+        f"No forecast of {symbol} from the week of {week}: {REFUSALS.get(reason, reason)} "
         f"(`{reason}`: {detail})."
     )
 

@@ -8,6 +8,8 @@ import polars as pl
 from stock_platform.pages.charts.palette import BLUE, DIVERGING, GREY, OCHRE, VERMILLION
 
 HEIGHT = 260
+FRAME = 60
+"""What axis and title need beside the rows of a picture."""
 _X = alt.X("session:T", title=None)
 
 
@@ -51,7 +53,7 @@ def changes(frame: pl.DataFrame, key: str, value: str, title: str) -> alt.Chart:
             color=alt.condition(alt.datum[value] >= 0, alt.value(BLUE), alt.value(VERMILLION)),
             tooltip=[f"{key}:N", alt.Tooltip(f"{value}:Q", format="+.2%")],
         )
-        .properties(height=alt.Step(24))
+        .properties(height=24 * frame.height + FRAME)
     )
 
 
@@ -72,7 +74,7 @@ def volatility(frame: pl.DataFrame) -> alt.LayerChart:
     return (band + line).properties(height=HEIGHT)
 
 
-def correlations(frame: pl.DataFrame) -> alt.LayerChart:
+def correlations(frame: pl.DataFrame) -> alt.Chart | alt.LayerChart:
     """A square of symbol by other_symbol, coloured from -1 to 1; few enough carry their number."""
     base = alt.Chart(frame).encode(
         x=alt.X("symbol:N", title=None, axis=alt.Axis(labelAngle=-45)),
@@ -82,19 +84,20 @@ def correlations(frame: pl.DataFrame) -> alt.LayerChart:
     rects = base.mark_rect().encode(
         color=alt.Color(
             "correlation:Q",
-            scale=alt.Scale(domain=[-1, 0, 1], range=list(DIVERGING)),
+            scale=alt.Scale(domain=[-1, 0, 1], range=list(DIVERGING), interpolate="rgb"),
             legend=alt.Legend(title="correlation", orient="top", gradientLength=160),
         )
     )
-    if frame["symbol"].n_unique() > 10:
-        return alt.layer(rects).properties(height=alt.Step(22))
+    number = frame["symbol"].n_unique()
+    if number > 10:
+        return rects.properties(height=22 * number + 2 * FRAME)
     text = base.mark_text().encode(
         text=alt.Text("correlation:Q", format="+.2f"),
         color=alt.condition(
             "abs(datum.correlation) > 0.6", alt.value("white"), alt.value("#1B1F24")
         ),
     )
-    return (rects + text).properties(height=alt.Step(34))
+    return (rects + text).properties(height=34 * number + 2 * FRAME)
 
 
 def metal(frame: pl.DataFrame, column: str, unit: str) -> alt.Chart:

@@ -17,5 +17,5 @@ GREY = "#6E7781"
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, OCHRE, GREY)
 DIVERGING = (VERMILLION, "#C9CDD2", BLUE)
 """Low, middle, high: of correlations and changes."""
-BANDS = {"95 %": 0.16, "80 %": 0.28, "50 %": 0.42}
+BANDS = {"95 %": 0.16, "80 %": 0.32, "50 %": 0.55}
 """Interval -> opacity of its area, the widest drawn first."""

@@ -8,7 +8,9 @@ import polars as pl
 from stock_platform.pages.charts.palette import BANDS, BLUE, GREY, VERMILLION
 
 HEIGHT = 340
-LOW_HEIGHT = 120
+LOW_HEIGHT = 150
+FRAME = 90
+"""What axis, title and legend need beside the rows of a picture."""
 EDGES = {"95 %": ("q025", "q975"), "80 %": ("q10", "q90"), "50 %": ("q25", "q75")}
 
 
@@ -40,10 +42,10 @@ def volume(prices: pl.DataFrame) -> alt.Chart:
         .mark_bar(color=GREY)
         .encode(
             x=alt.X(f"{unit}(session):T", title=None),
-            y=alt.Y("sum(volume):Q", title=f"shares a {step}", axis=alt.Axis(format="~s")),
+            y=alt.Y("sum(volume):Q", title="shares traded", axis=alt.Axis(format="~s")),
             tooltip=[
                 alt.Tooltip(f"{unit}(session):T", title=step),
-                alt.Tooltip("sum(volume):Q", title="shares", format=",.0f"),
+                alt.Tooltip("sum(volume):Q", title=f"shares in the {step}", format=",.0f"),
             ],
         )
         .properties(height=LOW_HEIGHT)
@@ -69,11 +71,11 @@ def fan(past: pl.DataFrame, bands: pl.DataFrame, after: pl.DataFrame, unit: str)
             y=y,
             y2="high:Q",
             opacity=alt.Opacity(
-                "interval:N",
+                "interval:O",
+                sort=levels,
                 scale=alt.Scale(domain=levels, range=[BANDS[name] for name in levels]),
                 legend=alt.Legend(title="forecast interval", orient="top"),
             ),
-            order=alt.Order("interval:N", sort="descending"),
             tooltip=_fan_tooltip(),
         )
     )
@@ -82,10 +84,10 @@ def fan(past: pl.DataFrame, bands: pl.DataFrame, after: pl.DataFrame, unit: str)
         .mark_line(color=BLUE, strokeDash=[4, 3], point=alt.OverlayMarkDef(color=BLUE, size=30))
         .encode(x="session:T", y=alt.Y("median:Q"), tooltip=_fan_tooltip()[:2])
     )
-    layers = [areas, median, _line(past, GREY, "last closes")]
+    picture = areas + median + _line(past, GREY, "last closes")
     if after.height > 1:
-        layers.append(_line(after, VERMILLION, "what happened"))
-    return alt.layer(*layers).properties(height=HEIGHT)
+        picture += _line(after, VERMILLION, "what happened")
+    return picture.properties(height=HEIGHT)
 
 
 def _fan_tooltip() -> list[alt.Tooltip]:
@@ -113,17 +115,15 @@ def _line(frame: pl.DataFrame, colour: str, title: str) -> alt.Chart:
     )
 
 
-def fan_bands(forecast: pl.DataFrame, basis: float = 1.0) -> pl.DataFrame:
+def fan_bands(forecast: pl.DataFrame) -> pl.DataFrame:
     """Long rows to draw: session, interval, low, high, median; the origin is a point.
 
-    Args:
-        forecast: ledger rows of one origin, one per horizon.
-        basis: what prices per share as of the origin are multiplied by.
+    `forecast` are ledger rows of one origin, one per horizon.
     """
     rows = []
     for name, (low, high) in EDGES.items():
         first = forecast.row(0, named=True)
-        start = first["origin_price"] * basis
+        start = first["origin_price"]
         rows.append(
             {
                 "session": first["origin_session"],
@@ -137,9 +137,9 @@ def fan_bands(forecast: pl.DataFrame, basis: float = 1.0) -> pl.DataFrame:
             {
                 "session": row["target_session"],
                 "interval": name,
-                "low": row[low] * basis,
-                "high": row[high] * basis,
-                "median": row["q50"] * basis,
+                "low": row[low],
+                "high": row[high],
+                "median": row["q50"],
             }
             for row in forecast.sort("horizon").iter_rows(named=True)
         ]
@@ -196,5 +196,5 @@ def coverage(months: pl.DataFrame) -> alt.Chart:
             ),
             tooltip=["year:O", "month:O", "expected:Q", "missing:Q"],
         )
-        .properties(height=alt.Step(14))
+        .properties(height=14 * months["year"].n_unique() + FRAME)
     )

@@ -8,11 +8,13 @@ import polars as pl
 from stock_platform.pages.charts.palette import BLUE, GREEN, GREY, VERMILLION
 
 HEIGHT = 280
+FRAME = 60
+"""What axis and title need beside the rows of a picture."""
 _PERCENT = alt.Axis(format="+.1%")
 
 
 def skill_so_far(frame: pl.DataFrame) -> alt.LayerChart:
-    """Skill of all weeks up to each, with its band; 0 is the random walk. week, skill, low, high."""
+    """Skill of all weeks up to each, with its band. week, skill, low, high."""
     base = alt.Chart(frame).encode(x=alt.X("week:T", title=None))
     band = base.mark_area(color=BLUE, opacity=0.22).encode(
         y=alt.Y("low:Q", title="skill so far", axis=_PERCENT), y2="high:Q"
@@ -78,7 +80,6 @@ def calibration(frame: pl.DataFrame) -> alt.LayerChart:
 
 def skill_by(frame: pl.DataFrame, title: str, marked: str = "") -> alt.LayerChart:
     """A point with its band per `key`; `marked` is drawn as a diamond. key, skill, low, high."""
-    height = alt.Step(26)
     y = alt.Y("key:N", title=title, sort=None, axis=alt.Axis(labelLimit=220))
     base = alt.Chart(frame).encode(y=y)
     rule = base.mark_rule(color=GREY, strokeWidth=2).encode(x="low:Q", x2="high:Q")
@@ -93,7 +94,7 @@ def skill_by(frame: pl.DataFrame, title: str, marked: str = "") -> alt.LayerChar
         ],
     )
     zero = alt.Chart(pl.DataFrame({"x": [0.0]})).mark_rule(color=VERMILLION).encode(x="x:Q")
-    return (zero + rule + point).properties(height=height)
+    return (zero + rule + point).properties(height=26 * frame.height + FRAME)
 
 
 def _level(value: float) -> alt.Chart:

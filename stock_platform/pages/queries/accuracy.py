@@ -1,4 +1,4 @@
-"""Questions about the record of past forecasts. A record is one kind and one backtest, never more."""
+"""Questions about the record of past forecasts: of one kind and one backtest, never of two."""
 
 from __future__ import annotations
 
@@ -106,8 +106,10 @@ def calibration(source: str, part: Part) -> Query:
 
     The ledger has 22 numbers a row: of all instruments of a market that would be too much to read.
     """
-    some = f"SELECT instrument_id FROM dim_instrument ORDER BY cityHash64(instrument_id) LIMIT {MOST_INSTRUMENTS}"  # noqa: S608
-    chosen = f"instrument_id IN ({some})"
+    chosen = (
+        "instrument_id IN (SELECT instrument_id FROM dim_instrument"  # noqa: S608
+        f" ORDER BY cityHash64(instrument_id) LIMIT {MOST_INSTRUMENTS})"
+    )
     shares = ", ".join(f"avg(scored.actual < issued.{name}) AS {name}" for name in COLUMN_NAMES)
     return Query(
         f"SELECT count() AS forecasts, uniqExact(issued.instrument_id) AS instruments, {shares}"  # noqa: S608

@@ -59,8 +59,9 @@ def instruments() -> Query:
 # Bars are sorted by ticker, and an instrument may have had several.
 _BARS_NOW = """(
     SELECT * FROM int_daily_prices
-    WHERE symbol IN (SELECT DISTINCT symbol FROM fct_features_daily WHERE instrument_id = {id:String})
-        AND instrument_id = {id:String}
+    WHERE instrument_id = {id:String} AND symbol IN (
+        SELECT DISTINCT symbol FROM fct_features_daily WHERE instrument_id = {id:String}
+    )
 )"""
 _BARS_THEN = """(
     SELECT * FROM int_bars_as_of(as_of = {as_of:String}, clock = {clock:String})
@@ -151,7 +152,7 @@ def records() -> Query:
 def scored(source: str, record: tuple[str, str], instrument_id: str, horizon: int) -> Query:
     """Past forecasts of an instrument with what happened; prices per share as of the origin."""
     return Query(
-        "SELECT scored.*, issued.* EXCEPT (forecast_id) FROM ("  # noqa: S608
+        "SELECT scored.*, issued.* EXCEPT (forecast_id) FROM ("
         " SELECT forecast_id, origin_session, target_session, model_name, origin_price, median,"
         " actual, p_up, is_up, is_inside_50, is_inside_80, is_inside_95, absolute_error,"
         " baseline_absolute_error, pinball_loss, baseline_pinball_loss"
