@@ -187,13 +187,7 @@ def _refused(panel: Panel, week: date, last_sessions: dict[str, date]) -> list[d
         ended = last_sessions.get(row["instrument_id"])
         if (at_origin and fit) or (ended is not None and ended <= row["session"] and not at_origin):
             continue
-        if not at_origin:
-            reason, detail = "origin_missing", f"its last bar is of {row['session']}"
-        elif row["history_sessions"] < MIN_HISTORY_SESSIONS:
-            bars = row["history_sessions"]
-            reason, detail = "history_too_short", f"{bars} bars, {MIN_HISTORY_SESSIONS} needed"
-        else:
-            reason, detail = "features_missing", "no volatility of 250 sessions: bars are missing"
+        reason, detail = refusal(at_origin, row["session"], row["history_sessions"])
         refusals.append(
             {
                 "week": week,
@@ -204,3 +198,18 @@ def _refused(panel: Panel, week: date, last_sessions: dict[str, date]) -> list[d
             }
         )
     return refusals
+
+
+def refusal(at_origin: bool, last_bar: date, bars: int) -> tuple[str, str]:
+    """Why an instrument that isn't forecast isn't: the reason's name, and a detail for people.
+
+    Args:
+        at_origin: its last bar is of the week's last session.
+        last_bar: session of that bar.
+        bars: how many it has.
+    """
+    if not at_origin:
+        return "origin_missing", f"its last bar is of {last_bar}"
+    if bars < MIN_HISTORY_SESSIONS:
+        return "history_too_short", f"{bars} bars, {MIN_HISTORY_SESSIONS} needed"
+    return "features_missing", "no volatility of 250 sessions: bars are missing"
