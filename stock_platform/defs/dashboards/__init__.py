@@ -1,0 +1,1 @@
+"""What people look at: assets downstream of everything else."""
