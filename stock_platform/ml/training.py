@@ -118,7 +118,8 @@ class Trainer:
         rows = self._evaluation(refit, list(block.fitted))
         decisions = promotions(self.client, self.source)
         present = champion_in(decisions, refit.pool, refit.moment)
-        verdict = decide(rows, present.name if present else None, last_day(refit.week))
+        unscored = _unscored(block, rows)
+        verdict = decide(rows, present.name if present else None, last_day(refit.week), unscored)
         verdict.evidence.update(refit_week=str(refit.week), sat_out=block.sat_out)
         key = self._key(refit, block)
         refs = self.registry.register_refit(self._record(refit, key, block, rows, verdict))
@@ -132,7 +133,7 @@ class Trainer:
             pool=refit.pool,
             action=verdict.action,
             # A champion that could not be fitted again speaks on as it was.
-            model=refs.get(verdict.champion) or present or NO_MODEL,
+            model=(not verdict.as_fitted and refs.get(verdict.champion)) or present or NO_MODEL,
             challenger=refs.get(verdict.challenger, NO_MODEL),
             previous=present or NO_MODEL,
             actor=self.actor,
@@ -236,6 +237,14 @@ def train_weeks(
         registry.follow(promotions(client, source), source, pool)
     _fill(report, outcomes)
     return report
+
+
+def _unscored(block: Block, rows: pl.DataFrame) -> dict[str, str]:
+    """Candidate -> why it has no walk-forward rows: not fitted in this refit, or only lately."""
+    scored_names = set(rows["candidate"]) if rows.height else set()
+    lately = "fitted too lately: it lacks walk-forward rows of most of them"
+    late = {name: lately for name in block.fitted if name not in scored_names}
+    return block.sat_out | late
 
 
 def pools_of(panel: Panel) -> list[str]:

@@ -1,7 +1,7 @@
 """`models list|promote|rollback` and `reproduce` as a user types them."""
 
 import json
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from stock_platform.cli import models
 from stock_platform.cli.run import latest_forecasts
 from stock_platform.ml.candidates import by_name
-from stock_platform.ml.champion import promotions
+from stock_platform.ml.candidates.base import Candidate, NotEnoughHistoryError
+from stock_platform.ml.champion import champion_in, promotions
 from stock_platform.ml.features import Panel
 from stock_platform.ml.forecasting import forecast_weeks
 from stock_platform.ml.panel_reader import PanelReader
@@ -177,3 +178,41 @@ def test_a_rollback_takes_effect_in_the_next_forecast_and_shows_who_speaks(run, 
         ("ewma", 20),
         ("random_walk_calibrated", 20),
     ]
+
+
+class Absent(Candidate):
+    """`ewma` in a refit for which it has not enough history."""
+
+    name = "ewma"
+    params = by_name("ewma").params
+
+    def fit(self, panel, as_of):
+        raise NotEnoughHistoryError("too few weeks for a test")
+
+    def predict(self, arrays, rows):
+        raise AssertionError("it was never fitted")
+
+
+def test_a_champion_that_sits_a_refit_out_speaks_on_and_training_stays_green(run, settings, client):
+    registry, source = Registry(settings), "sitting"
+    weeks = mondays(LAST, 12)
+
+    def train(week, *candidates):
+        reader = PanelReader.from_warehouse(client)
+        return train_weeks(
+            client, registry, reader, source, [week], candidates=candidates, refit_all=True
+        ).decisions.filter(pl.col("refit_week") == week)
+
+    quick = [by_name(name) for name in QUICK]
+    train(weeks[0], *quick)
+    assert run("models", "promote", "3", "--why", "a try", source=source).exit_code == 0
+    held = champion_in(promotions(client, source), "equity", datetime.now(UTC))
+    assert held.name == "ewma"
+
+    decided = train(weeks[-1], *quick[:2], Absent()).row(0, named=True)
+    assert (decided["action"], decided["champion"]) == ("refuse", "ewma")
+    assert "could not be scored on these weeks (too few weeks for a test)" in decided["reason"]
+    assert champion_in(promotions(client, source), "equity", datetime.now(UTC)) == held
+    reader = PanelReader.from_warehouse(client)
+    made = forecast_weeks(client, registry, reader, source, weeks[-1:]).forecasts
+    assert set(made.filter(role="champion")["model_digest"]) == {held.digest}
