@@ -97,4 +97,4 @@ def seasonal(values: Floats, days: npt.NDArray[np.int64]) -> Floats:
     away = np.bincount(days, values, minlength=DAYS) / count - values.mean()
     noise = float(np.var(values - away[days])) / float(count.mean())
     total = float(away @ away)
-    return away * max(0.0, 1 - (DAYS - 3) * noise / total) if total > 0 else away
+    return np.asarray(away * max(0.0, 1 - (DAYS - 3) * noise / total)) if total > 0 else away
