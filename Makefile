@@ -74,7 +74,7 @@ format: $(VENV)/.dev  ## apply the linter's safe fixes and the formatter
 	$(BIN)/ruff format
 
 constraints: $(VENV)/.dev  ## renew constraints.txt from the environment
-	@.ci/install "$(VENV)" ".[dev,docker]"  # the image's own packages are pinned too
+	@.ci/install "$(VENV)" ".[dev,docker,univariate]"  # what only they need is pinned too
 	@mkdir -p build
 	{ sed -n '/^#/p' constraints.txt; \
 	  $(BIN)/python -m pip freeze --all --exclude-editable | grep -v ' @ ' | LC_ALL=C sort -f; \

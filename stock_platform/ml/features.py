@@ -1,8 +1,8 @@
 """The panel: what a model may read at a decision, as numpy views, and the labels that belong to it.
 
 Features are computed in the warehouse (view `int_features_as_of`); here they are only read,
-rounded to float32 and arranged. Those of the wide model are made of the bars (wide.py). Nothing
-here looks at a clock except through `as_of`.
+rounded to float32 and arranged. Those of the wide model are made of the bars (wide.py), as are the
+series of univariate ones (history.py). Nothing here looks at a clock except through `as_of`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stock_platform.errors import PlatformError
+from stock_platform.ml.history import History
 from stock_platform.ml.pools import POOLS
 from stock_platform.ml.weeks import Weeks
 from stock_platform.ml.wide import Wide, read_bars, wide_features
@@ -89,12 +90,14 @@ class Panel:
             them; empty for a panel without bars.
         cut: last session kept by `until`; None for all.
         fits: what `once` has made of this panel and of its beginnings.
+        history: the past of every row, whatever rows were cut off; None where only rows were given.
     """
 
     frame: pl.DataFrame
     pools: Mapping[str, Wide] = field(default_factory=dict, repr=False)
     cut: date | None = None
     fits: dict[tuple[str, date], Arrays] = field(default_factory=dict, repr=False, compare=False)
+    history: History | None = field(default=None, repr=False)
 
     @classmethod
     def build(cls, frame: pl.DataFrame, weeks: Weeks | None) -> Panel:
@@ -132,7 +135,8 @@ class Panel:
             turn=pl.col("instrument_id").replace_strict(names, turns, return_dtype=pl.Int64),
             wide_row=pl.lit(None, pl.Int64),
         )
-        return cls(placed.sort("instrument_id", "session_number"))
+        ordered = placed.sort("instrument_id", "session_number")
+        return cls(ordered, history=History.of_prices(ordered))
 
     def __len__(self) -> int:
         return self.frame.height
@@ -157,7 +161,7 @@ class Panel:
         frame = self.frame.drop("wide_row").join(
             places, on=["instrument_id", "session"], how="left", maintain_order="left"
         )
-        return Panel(frame, pools)
+        return Panel(frame, pools, History.of_bars(bars))
 
     def once(self, fit: Callable[[Panel, date], Arrays], name: str, as_of: date) -> Arrays:
         """What `fit` of the model `name` gives for this panel, made once: several candidates rest

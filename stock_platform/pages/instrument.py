@@ -14,7 +14,7 @@ import polars as pl
 import streamlit as st
 
 from stock_platform.errors import PlatformError
-from stock_platform.ml import forecasting
+from stock_platform.ml import refusals
 from stock_platform.pages import instrument_record, parts, words
 from stock_platform.pages.charts import prices as charts
 from stock_platform.pages.completeness import coverage
@@ -247,7 +247,7 @@ def _missed_week(shown: Shown, origin: date) -> None:
 def _missed(shown: Shown, week: date) -> None:
     bar = ask(queries.last_bar(shown.id)).row(0, named=True)
     at_origin = bool(bar["is_last_of_week"]) and bar["week"] == week
-    reason, detail = forecasting.refusal(at_origin, bar["session"], bar["history_sessions"])
+    reason, detail = refusals.refusal(at_origin, bar["session"], bar["history_sessions"])
     parts.note(words.refusal(shown.symbol, reason, detail, week), level="warning")
 
 

@@ -11,10 +11,11 @@ from stock_platform.pages.scores import Skill
 
 REFUSALS = {
     "history_too_short": "it has too few bars",
+    "no_bars": "it never had a bar",
     "origin_missing": "it has no bar on the last session of the week",
     "features_missing": "its volatility can't be computed",
 }
-"""Names of ml/forecasting.refusal, for people."""
+"""Names of ml/refusals.py, for people."""
 REASONS = {
     "closed": "the exchange was closed",
     "not_yet_final": "the bar was still provisional",

@@ -62,7 +62,6 @@ def forecasts(
 
     weeks = [date.fromisoformat(key) for key in context.partition_keys]
     source = platform.source()
-    ended = {i.instrument_id: i.last_session for i in source.instruments()}
     with platform.warehouse(context.run_id) as client, reporter("forecasts") as progress:
         lost = _check_untouched(context, client)
         now = datetime.now(UTC)
@@ -79,7 +78,7 @@ def forecasts(
                 chosen,
                 kind=kind,
                 snapshot_ids=platform.lake().snapshot_ids(),
-                last_sessions={key: last for key, last in ended.items() if last},
+                instruments=source.instruments(),
                 progress=progress,
             )
             for kind, reader, chosen in (
