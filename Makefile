@@ -29,7 +29,7 @@ help:  ## this list
 run: $(VENV)/.runtime  ## build what is missing and print the forecasts (SOURCE=yahoo|files|simulated)
 	$(BIN)/stock-platform run
 
-up: $(VENV)/.runtime  ## warehouse, Dagster and MLflow with their pages; Ctrl-C stops all
+up: $(VENV)/.runtime  ## warehouse, the app, Dagster and MLflow with their pages; Ctrl-C stops all
 	@$(BIN)/stock-platform up
 
 down: $(VENV)/.runtime  ## stop whatever this project left running
