@@ -63,7 +63,9 @@ def _week(settings: Settings) -> tuple[float, int]:
     ingest.load(source, lake, first, last, settings=settings)
     create_tables(client)
     reference.sync(client, lake, source)
-    built = dbt.run(settings, "run", "--select", "path:models/staging", "path:models/intermediate")
+    built = dbt.run(
+        settings, "run", "--select", "path:models/staging", "+int_bars_as_of", "+int_features_as_of"
+    )
     assert built.returncode == 0, built.stdout[-4000:]
     week = refit_week(monday_of(last) - timedelta(weeks=1))
     begun = time.perf_counter()
