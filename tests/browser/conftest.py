@@ -87,12 +87,13 @@ class Served:
     dagster: str
     mlflow: str
     docs: str
+    app: str
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The simulated market, run once and served on free ports."""
-    dagster, mlflow, docs = free_port(), free_port(), free_port()
+    ports = dagster, mlflow, docs, app = (free_port(), free_port(), free_port(), free_port())
     platform = Platform(
         Path(tmp_path_factory.mktemp("served")),
         {
@@ -103,6 +104,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             "STOCK_PLATFORM_DAGSTER_PORT": str(dagster),
             "STOCK_PLATFORM_MLFLOW_PORT": str(mlflow),
             "STOCK_PLATFORM_DOCS_PORT": str(docs),
+            "STOCK_PLATFORM_PAGES_PORT": str(app),
         },
     )
     platform.run()
@@ -116,9 +118,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             start_new_session=True,
         )
     try:
-        for port in (dagster, mlflow, docs):
+        for port in ports:
             _wait_for(f"http://127.0.0.1:{port}/", up, platform.home / "up.log")
-        yield Served(platform, *(f"http://127.0.0.1:{port}" for port in (dagster, mlflow, docs)))
+        yield Served(platform, *(f"http://127.0.0.1:{port}" for port in ports))
     finally:
         up.send_signal(signal.SIGINT)
         up.wait(60)
