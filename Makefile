@@ -29,7 +29,7 @@ help:  ## this list
 run: $(VENV)/.runtime  ## build what is missing and print the forecasts (SOURCE=yahoo|files|simulated)
 	$(BIN)/stock-platform run
 
-up: $(VENV)/.runtime  ## warehouse, Dagster and MLflow with their pages; Ctrl-C stops all
+up: $(VENV)/.runtime  ## warehouse, the app, Dagster and MLflow with their pages; Ctrl-C stops all
 	@$(BIN)/stock-platform up
 
 down: $(VENV)/.runtime  ## stop whatever this project left running
@@ -49,9 +49,11 @@ test-browser: $(VENV)/.dev  ## the pages in Chromium; writes build/browser.json
 
 screenshots: $(VENV)/.dev  ## make the pictures of the README again, on the packaged sample
 	BROWSER_SOURCE=sample $(BIN)/python -m pytest -n 0 -m browser \
-	  tests/browser/test_pages.py -k "graph_is_whole or forecasts_page" $(PYTEST_ARGS)
+	  tests/browser -k "graph_is_whole or forecasts_page or (test_app and (instrument or accuracy or phone))" \
+	  $(PYTEST_ARGS)
 	cp build/screenshots/dagster-graph.png docs/asset-graph.png
 	cp build/screenshots/dagster-forecast-fan.png docs/forecast-page.png
+	for name in instrument accuracy phone; do cp build/screenshots/app-$$name.png docs; done
 
 browser-deps:  ## what test-browser needs from the system (Debian, Ubuntu; needs root)
 	apt-get install -y --no-install-recommends chromium

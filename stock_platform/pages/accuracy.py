@@ -67,7 +67,8 @@ def _chosen() -> tuple[Part, str] | None:
 
 
 def _figures(weekly: pl.DataFrame, found: scores.Skill) -> None:
-    band = " … ".join(words.percent(end, 1, sign=True) for end in (found.low, found.high))
+    low, high = (words.percent(end, 1, sign=True) for end in (found.low, found.high))
+    band = f"{low.removesuffix(' %')} … {high}"
     parts.facts(
         [
             (

@@ -273,10 +273,9 @@ def _history(shown: Shown) -> None:
             "total_return": f"{currency}, payments reinvested",
         }[str(basis)]
         low, high = prices.select(pl.min("close"), pl.max("close").alias("high")).row(0)
-        st.altair_chart(
+        parts.draw(
             charts.history(prices, unit),
-            width="stretch",
-            alt=f"Closes of {shown.symbol} from {prices['session'][0]} to {shown.last}, between "
+            f"Closes of {shown.symbol} from {prices['session'][0]} to {shown.last}, between "
             f"{low:,.2f} and {high:,.2f} {unit}.",
         )
         parts.figure(
@@ -330,7 +329,7 @@ def _coverage(shown: Shown) -> None:
         text = words.missing(found.expected, found.missing.height)
         parts.note(text, level="warning" if found.missing.height else "good")
         if found.missing.height:
-            st.altair_chart(charts.coverage(found.months), width="stretch", alt=f"By month: {text}")
+            parts.draw(charts.coverage(found.months), f"By month: {text}")
             told = found.missing.with_columns(
                 meaning=pl.col("reason").replace_strict(words.REASONS, default=pl.col("reason"))
             )

@@ -55,8 +55,16 @@ def figure(
     chart: alt.Chart | alt.LayerChart, described: str, numbers: pl.DataFrame, name: str
 ) -> None:
     """A picture with a text for those who don't see it, its numbers and their download."""
-    st.altair_chart(chart, width="stretch", alt=described)
+    draw(chart, described)
     table(numbers, name, closed=True)
+
+
+def draw(chart: alt.Chart | alt.LayerChart, described: str) -> None:
+    """A picture without its numbers, its text in the page's colour: Streamlit's grey is pale."""
+    text = {"labelColor": "currentColor", "titleColor": "currentColor"}
+    st.altair_chart(
+        chart.configure_axis(**text).configure_legend(**text), width="stretch", alt=described
+    )
 
 
 def table(frame: pl.DataFrame, name: str, *, closed: bool = False) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 from stock_platform.pages.charts.palette import BLUE, DIVERGING, GREY, OCHRE, VERMILLION
 
 HEIGHT = 260
-FRAME = 60
+FRAME = 80
 """What axis and title need beside the rows of a picture."""
 _X = alt.X("session:T", title=None)
 

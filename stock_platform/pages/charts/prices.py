@@ -65,12 +65,12 @@ def fan(past: pl.DataFrame, bands: pl.DataFrame, after: pl.DataFrame, unit: str)
     levels = list(BANDS)
     areas = (
         alt.Chart(bands)
-        .mark_area(color=BLUE, line=False)
+        .mark_area(color=BLUE, stroke=BLUE, strokeWidth=0.7)
         .encode(
             x=alt.X("session:T", title=None, axis=alt.Axis(format="%b %d", labelOverlap=True)),
             y=y,
             y2="high:Q",
-            opacity=alt.Opacity(
+            fillOpacity=alt.FillOpacity(
                 "interval:O",
                 sort=levels,
                 scale=alt.Scale(domain=levels, range=[BANDS[name] for name in levels]),

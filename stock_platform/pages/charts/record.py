@@ -8,7 +8,7 @@ import polars as pl
 from stock_platform.pages.charts.palette import BLUE, GREEN, GREY, VERMILLION
 
 HEIGHT = 280
-FRAME = 60
+FRAME = 80
 """What axis and title need beside the rows of a picture."""
 _PERCENT = alt.Axis(format="+.1%")
 
