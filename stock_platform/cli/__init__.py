@@ -8,7 +8,18 @@ import sys
 
 import typer
 
-from stock_platform.cli import backtest, diff, doctor, lake, models, replay, run, up, warehouse
+from stock_platform.cli import (
+    backtest,
+    diff,
+    doctor,
+    lake,
+    models,
+    replay,
+    run,
+    superset,
+    up,
+    warehouse,
+)
 from stock_platform.errors import PlatformError
 
 app = typer.Typer(
@@ -18,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (run, up, warehouse, doctor, lake, diff, models, backtest, replay):
+for module in (run, up, warehouse, doctor, lake, diff, models, backtest, replay, superset):
     module.register(app)
 
 

@@ -73,7 +73,11 @@ def stages(settings: Settings, source: Source) -> Iterator[Stage]:
 
     ledger = ("forecasts", "promotions")
     by = ("week", "model", "instrument", "horizon")
-    accuracy = ("fct_forecast_accuracy", "agg_accuracy", *(f"agg_accuracy_by_{key}" for key in by))
+    accuracy = (
+        *("fct_forecast_accuracy", "fct_forecast_scores", "fct_week_ahead", "fct_promotions"),
+        *("agg_calibration", "agg_skill_over_time", "agg_forecast_fan", "agg_accuracy"),
+        *(f"agg_accuracy_by_{key}" for key in by),
+    )
     start = max(first, monday(last) - timedelta(weeks=settings.backtest_weeks - 1))
     yield Stage(
         job="ingest",
