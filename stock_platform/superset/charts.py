@@ -77,14 +77,14 @@ class TimeseriesParams(Params):
     time_grain_sqla: Grain | None = None
     limit: Positive | None = None
     timeseries_limit_metric: Text | None = None
-    orderby_metric: Text | None = None
     x_axis_title: str = ""
     y_axis_title: str = ""
     y_axis_format: str | None = None
     y_axis_bounds: list[float | None] | None = None
     x_axis_time_format: str | None = None
     x_axis_number_format: str | None = None
-    truncate_y_axis: bool = Field(default=False, serialization_alias="truncateYAxis")
+    y_axis_from_zero: bool = True
+    """False: the axis begins near the lowest value."""
     truncate_x_axis: bool = Field(default=True, serialization_alias="truncateXAxis")
     x_axis_force_categorical: bool = Field(default=False, serialization_alias="xAxisForceCategorical")
     marker_enabled: bool = Field(default=False, serialization_alias="markerEnabled")
@@ -94,7 +94,6 @@ class TimeseriesParams(Params):
     stack: Literal["Stack", "Stream", "Expand"] | None = None
     orientation: Literal["vertical", "horizontal"] = "vertical"
     show_legend: bool = True
-    rolling_type: Literal["None", "cumsum"] = "None"
     annotation: list[Reference] = []
 
     def columns(self) -> dict[str, list[str]]:
@@ -102,11 +101,10 @@ class TimeseriesParams(Params):
         return super().columns() | {"x_axis": [self.x_axis], "groupby": list(self.groupby)}
 
     def metric_names(self) -> dict[str, list[str]]:
-        """What is drawn, and what chooses and orders."""
+        """What is drawn, and what chooses."""
         return {
             "metrics": list(self.metrics),
             "timeseries_limit_metric": _given(self.timeseries_limit_metric),
-            "orderby_metric": _given(self.orderby_metric),
         }
 
 
@@ -187,8 +185,6 @@ class TableParams(Params):
     metrics: list[Text] = []
     order_by: list[Text] = []
     order_desc: bool = True
-    page_length: Positive = 20
-    server_pagination: bool = False
     column_config: dict[Text, ColumnLook] = {}
     table_timestamp_format: str = "%Y-%m-%d"
 

@@ -27,6 +27,10 @@ VERSION = "1.0.0"
 PALETTE = "okabe_ito"
 """Defined in superset_config.py: eight colours that the colour-blind can tell apart."""
 
+NOT_FROM_ZERO = "{yAxis: {scale: true}, toolbox: {feature: {dataZoom: {filterMode: 'none'}}}}"
+"""A band is drawn as its lower end and a width on top of it. The zoom that Superset builds into every
+chart would drop widths, which are below such an axis, and Superset's own "truncate" does not help."""
+
 
 def files(bundle: Bundle) -> dict[str, str]:
     """Path -> content of every file of the import, the same for the same assets."""
@@ -157,26 +161,30 @@ def _form(chart: Chart, dataset: Dataset) -> dict[str, Any]:
                 "width": 1,
                 "show": True,
                 "showLabel": False,
+                "showMarkers": False,
+                "hideLine": False,
             }
             for one in own.pop("annotation")
         ]
         own["x_axis_sort_asc"] = True
+        if not own.pop("y_axis_from_zero"):
+            own["echart_options"] = NOT_FROM_ZERO
         form |= _LINES
     elif isinstance(params, MixedParams):
         form |= _MIXED
     elif isinstance(params, HeatmapParams):
         form |= {"legend_type": "continuous", "normalize_across": "heatmap", "xscale_interval": -1}
-        form |= {"yscale_interval": -1, "left_margin": "auto", "bottom_margin": "auto"}
+        form |= {"yscale_interval": -1, "left_margin": "auto", "bottom_margin": 50}
         form |= {"show_legend": True, "border_color": {"r": 255, "g": 255, "b": 255, "a": 1}}
         form |= {"border_width": 1}
     elif isinstance(params, TableParams):
         raw = bool(params.all_columns)
         form |= {"query_mode": "raw" if raw else "aggregate", "show_cell_bars": False}
-        form |= {"include_search": False, "align_pn": True, "color_pn": False}
+        form |= {"include_search": False, "page_length": 0, "align_pn": True, "color_pn": False}
         ordered = [json.dumps([name, not params.order_desc]) for name in own.pop("order_by")]
         form |= {"order_by_cols": ordered} if raw else {"timeseries_limit_metric": None}
     elif isinstance(params, BigNumberParams):
-        form |= {"header_font_size": 0.4, "subtitle_font_size": 0.125}
+        form |= {"header_font_size": 0.4, "subtitle_font_size": 0.15}
     return form | own
 
 

@@ -82,9 +82,6 @@ def _timeseries(
         },
     }
     steps = [pivot]
-    if isinstance(params, TimeseriesParams) and params.rolling_type == "cumsum":
-        columns = {metric: metric for metric in metrics}
-        steps.append({"operation": "cum", "options": {"operator": "sum", "columns": columns}})
     if groupby and len(metrics) == 1:
         rename = {"columns": {metrics[0]: None}, "level": 0, "inplace": True}
         steps.append({"operation": "rename", "options": rename})

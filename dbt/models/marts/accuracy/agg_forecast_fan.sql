@@ -1,5 +1,5 @@
 {{ config(materialized='view') }}
--- A series per instrument: 60 sessions of closes, then the forecast of the five to come. Closes are on
+-- A series per instrument: 40 sessions of closes, then the forecast of the five to come. Closes are on
 -- the share basis of the origin, as the ledger's prices are. At the origin every quantile is the close,
 -- so that the fan opens where the line ends.
 WITH ahead AS (
@@ -48,10 +48,10 @@ FROM (
     INNER JOIN origins ON prices.instrument_id = origins.instrument_id
     WHERE
         prices.session <= origins.origin_session
-        AND prices.session > (SELECT min(origin_session) FROM origins) - 100
+        AND prices.session > (SELECT min(origin_session) FROM origins) - 80
     WINDOW newest_first AS (PARTITION BY prices.instrument_id ORDER BY prices.session DESC)
     ORDER BY prices.instrument_id, prices.session DESC
-    LIMIT 60 BY prices.instrument_id -- noqa: LT02
+    LIMIT 40 BY prices.instrument_id -- noqa: LT02
 ) AS bars
 INNER JOIN origins ON bars.instrument_id = origins.instrument_id
 UNION ALL
