@@ -22,12 +22,12 @@ def main() -> None:
 
     app = create_app()
     with app.app_context():
-        prepared = _prepare(app)
+        prepared = _prepare()
         done = _apply(contents)
     sys.stdout.write(json.dumps({"prepared": prepared, **done}, sort_keys=True) + "\n")
 
 
-def _prepare(app) -> bool:
+def _prepare() -> bool:
     """Migrations and roles where this version of Superset has not been prepared yet."""
     from importlib.metadata import version
 
@@ -95,7 +95,9 @@ def _apply(contents: dict[str, str]) -> dict:
                 if str(item.uuid) in wanted[kind]:
                     continue
                 if kind == "datasets" and any(c.external_url != MARK for c in item.slices):
-                    item.external_url = None  # a user's chart reads it: it is the user's from now on
+                    item.external_url = (
+                        None  # a user's chart reads it: it is the user's from now on
+                    )
                     continue
                 if kind == "databases" and item.tables:
                     continue
@@ -111,7 +113,9 @@ def _apply(contents: dict[str, str]) -> dict:
         try:
             pruned = run()
         except CommandInvalidError as error:
-            raise SystemExit(f"Superset refuses the assets: {error.normalized_messages()}") from None
+            raise SystemExit(
+                f"Superset refuses the assets: {error.normalized_messages()}"
+            ) from None
     return {
         "pruned": pruned,
         "ids": {kind: {str(item.uuid): item.id for item in ours(kind)} for kind in kinds},

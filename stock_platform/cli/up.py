@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def up() -> None:
-        """Serve the warehouse and the pages of Dagster, MLflow, dbt docs and Superset until Ctrl-C."""
+        """Serve warehouse, Dagster, MLflow, dbt docs and (once installed) Superset until Ctrl-C."""
         serve(load_settings())
 
 

@@ -50,12 +50,12 @@ class Dataset(Strict):
     uuid: UUID
     time_column: Text | None = None
     columns: Annotated[list[Text], Field(min_length=1)]
-    labels: dict[Text, Text] = {}
-    metrics: dict[Text, Metric] = {}
+    labels: dict[Text, Text] = Field(default={})
+    metrics: dict[Text, Metric] = Field(default={})
 
 
 class Filter(Strict):
-    """A native filter of a dashboard: `dataset` gives the values, charts with `column` are in scope.
+    """A native filter: `dataset` gives the values, charts with `column` are in scope.
 
     A filter without a column is of dates and reaches every chart with a time column.
     """
@@ -68,8 +68,8 @@ class Filter(Strict):
     multiple: bool = True
     required: bool = False
     default_to_first: bool = False
-    default: list[str] = []
-    excluded: list[Text] = []
+    default: list[str] = Field(default=[])
+    excluded: list[Text] = Field(default=[])
     """Charts that the filter leaves alone although they have its column."""
 
     @model_validator(mode="after")
@@ -116,9 +116,9 @@ class Dashboard(Strict):
     description: Described
     slug: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     published: bool
-    filters: list[Filter] = []
+    filters: list[Filter] = Field(default=[])
     rows: Annotated[list[Row], Field(min_length=1)]
-    label_colors: dict[str, str] = {}
+    label_colors: dict[str, str] = Field(default={})
 
     def charts(self) -> list[str]:
         """Names of its charts, in order."""

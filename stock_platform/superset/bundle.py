@@ -16,7 +16,7 @@ from uuid import UUID
 import yaml
 
 from stock_platform.errors import PlatformError
-from stock_platform.marked_yaml import ConfigFileError, load_model
+from stock_platform.marked_yaml import ConfigFileError, load_model, load_plain
 from stock_platform.settings import PROJECT_ROOT
 from stock_platform.superset.assets import Dashboard, Database, Dataset, Metadata, missing_uuid
 from stock_platform.superset.charts import TYPES, Chart, Strict
@@ -108,7 +108,7 @@ def _read(folder: Path, path: Path, model: type[ModelT], problems: list[str]) ->
 def _viz_type(path: Path) -> str:
     """What a chart says it is; empty when that can't be read, which `_read` then tells."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = load_plain(path.read_text())
     except (OSError, ValueError, yaml.YAMLError):
         return ""
     return str(content.get("viz_type", "")) if isinstance(content, dict) else ""
@@ -155,7 +155,8 @@ def _of_dataset(bundle: Bundle, name: str, dataset: Dataset) -> Iterator[str]:
     file = bundle.files[f"datasets/{name}"]
     model = bundle.contracts.get(name)
     if model is None:
-        yield f"{file}: there is no dbt model {name!r} with a contract{_near(name, bundle.contracts)}"
+        near = _near(name, bundle.contracts)
+        yield f"{file}: there is no dbt model {name!r} with a contract{near}"
         return
     for column in dataset.columns:
         if column not in model.columns:

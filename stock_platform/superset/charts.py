@@ -1,7 +1,7 @@
 """Charts as they are written in YAML: one class per type of chart, an unknown field is an error.
 
-Field names are Superset's own in snake_case, so that what its editor shows can be written here. Only
-what charts of this project set is known; everything else has one value for all, in `compile.py`.
+Field names are Superset's own in snake_case, so that what its editor shows can be written here.
+Only what charts of this project set is known; everything else has one value for all (`compile.py`).
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class TimeseriesParams(Params):
     y_axis_from_zero: bool = True
     """False: the axis begins near the lowest value."""
     truncate_x_axis: bool = Field(default=True, serialization_alias="truncateXAxis")
-    x_axis_force_categorical: bool = Field(default=False, serialization_alias="xAxisForceCategorical")
+    x_axis_force_categorical: bool = Field(
+        default=False, serialization_alias="xAxisForceCategorical"
+    )
     marker_enabled: bool = Field(default=False, serialization_alias="markerEnabled")
     marker_size: Positive = Field(default=6, serialization_alias="markerSize")
     log_axis: bool = Field(default=False, serialization_alias="logAxis")

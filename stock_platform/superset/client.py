@@ -58,11 +58,11 @@ class SupersetClient:
         return self._send("GET", path)
 
     def charts(self) -> dict[str, int]:
-        """uuid -> id of every chart the user may see."""
+        """Id by uuid of every chart the user may see."""
         return self._list("chart")
 
     def datasets(self) -> dict[str, int]:
-        """uuid -> id of every dataset."""
+        """Id by uuid of every dataset."""
         return self._list("dataset")
 
     def ask(self, chart_id: int, *, force: bool = False) -> Answer:

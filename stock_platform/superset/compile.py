@@ -21,15 +21,15 @@ from stock_platform.superset.charts import (
     TimeseriesParams,
 )
 from stock_platform.superset.layout import position
-from stock_platform.superset.queries import NO_LIMIT_OF_TIME, axis, queries
+from stock_platform.superset.queries import NO_LIMIT_OF_TIME, queries
 
 VERSION = "1.0.0"
 PALETTE = "okabe_ito"
 """Defined in superset_config.py: eight colours that the colour-blind can tell apart."""
 
 NOT_FROM_ZERO = "{yAxis: {scale: true}, toolbox: {feature: {dataZoom: {filterMode: 'none'}}}}"
-"""A band is drawn as its lower end and a width on top of it. The zoom that Superset builds into every
-chart would drop widths, which are below such an axis, and Superset's own "truncate" does not help."""
+"""A band is drawn as its lower end and a width on top of it. The zoom in each of Superset's charts
+would drop widths, which are below such an axis; its own "truncate" does not help."""
 
 
 def files(bundle: Bundle) -> dict[str, str]:
@@ -182,7 +182,7 @@ def _form(chart: Chart, dataset: Dataset) -> dict[str, Any]:
         form |= {"query_mode": "raw" if raw else "aggregate", "show_cell_bars": False}
         form |= {"include_search": False, "page_length": 0, "align_pn": True, "color_pn": False}
         ordered = [json.dumps([name, not params.order_desc]) for name in own.pop("order_by")]
-        form |= {"order_by_cols": ordered} if raw else {"timeseries_limit_metric": None}
+        form |= {"order_by_cols": ordered} if raw else {}
     elif isinstance(params, BigNumberParams):
         form |= {"header_font_size": 0.4, "subtitle_font_size": 0.15}
     return form | own
@@ -267,7 +267,7 @@ def _filter(bundle: Bundle, dashboard: Dashboard, one: Filter) -> dict[str, Any]
 
     reached = scope(bundle, dashboard, one)
     excluded = [n + 1 for n, name in enumerate(dashboard.charts()) if name not in reached]
-    common = {
+    common: dict[str, Any] = {
         "id": f"NATIVE_FILTER-{uuid5(dashboard.uuid, one.name)}",
         "name": one.name,
         "description": one.description,
@@ -306,6 +306,3 @@ def _filter(bundle: Bundle, dashboard: Dashboard, one: Filter) -> dict[str, Any]
         },
         "adhoc_filters": [],
     }
-
-
-__all__ = ["axis", "files", "scope"]

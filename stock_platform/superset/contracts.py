@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from stock_platform.marked_yaml import load_plain
 from stock_platform.settings import PROJECT_ROOT
 
 MODELS = PROJECT_ROOT / "dbt" / "models"
@@ -38,7 +37,7 @@ def models(folder: Path = MODELS) -> dict[str, Model]:
     """Name -> model, of every model that the YAML files describe."""
     found = {}
     for path in sorted(folder.rglob("*.yml")):
-        for entry in (yaml.safe_load(path.read_text()) or {}).get("models", []):
+        for entry in (load_plain(path.read_text()) or {}).get("models", []):
             found[str(entry["name"])] = _model(entry)
     return found
 

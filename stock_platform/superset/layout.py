@@ -20,11 +20,15 @@ def position(bundle: Bundle, dashboard: Dashboard) -> dict[str, Any]:
         for place, cell in enumerate(row.cells):
             meta: dict[str, Any] = {"width": cell.width, "height": row.height}
             if cell.chart:
-                kind, meta = "CHART", meta | {
-                    "chartId": numbers[cell.chart],
-                    "uuid": str(bundle.charts[cell.chart].uuid),
-                    "sliceName": bundle.charts[cell.chart].slice_name,
-                }
+                kind, meta = (
+                    "CHART",
+                    meta
+                    | {
+                        "chartId": numbers[cell.chart],
+                        "uuid": str(bundle.charts[cell.chart].uuid),
+                        "sliceName": bundle.charts[cell.chart].slice_name,
+                    },
+                )
             else:
                 kind, meta = "MARKDOWN", meta | {"code": cell.markdown}
             cell_id = f"{kind}-{at}-{place}"

@@ -134,7 +134,7 @@ def apply(settings: Settings, files: Mapping[str, str], *, force: bool = False) 
     with (folder(settings) / "apply.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         before = _read(record)
-        if not force and before.get("digest") == wanted and _database(settings).exists():
+        if not force and before.get("digest") == wanted and database(settings).exists():
             return Applied(before["counts"], before["ids"], [])
         done = subprocess.run(
             [str(PYTHON), str(SCRIPT)],
@@ -161,7 +161,8 @@ def _read(record: Path) -> dict[str, Any]:
     return found
 
 
-def _database(settings: Settings) -> Path:
+def database(settings: Settings) -> Path:
+    """Superset's own database; there is one once assets were applied."""
     return folder(settings) / "superset.db"
 
 
@@ -186,7 +187,7 @@ def serve_forever(settings: Settings) -> None:
     command += ["--threads", str(THREADS), "--timeout", "120", "--log-level", "warning"]
     command += ["--bind", f"127.0.0.1:{settings.superset_port}", "superset.app:create_app()"]
     sys.stdout.flush()
-    os.execve(command[0], command, environment(settings))
+    os.execve(command[0], command, environment(settings))  # noqa: S606
 
 
 def is_served(settings: Settings) -> bool:

@@ -1,0 +1,1 @@
+"""Superset's datasets and dashboards as assets."""
