@@ -110,6 +110,7 @@ $(SUPERSET)/.installed: docker/superset/requirements.txt docker/superset/constra
 
 superset-constraints: $(SUPERSET)/.installed  ## renew docker/superset/constraints.txt likewise
 	@.ci/install-superset "$(BIN)/python" "$(SUPERSET)" unpinned
+	@mkdir -p build
 	{ sed -n '/^#/p' docker/superset/constraints.txt; \
 	  $(SUPERSET)/bin/python -m pip --disable-pip-version-check freeze | LC_ALL=C sort -f; \
 	} > build/superset-constraints.txt

@@ -25,7 +25,6 @@ def register(app: typer.Typer) -> None:
     commands = typer.Typer(help="Dashboards as code: check, apply, serve.", no_args_is_help=True)
     commands.command()(check)
     commands.command()(apply)
-    commands.command()(compiled)
     commands.command()(serve)
     app.add_typer(commands, name="superset")
 
@@ -63,19 +62,6 @@ def apply(
     with _warehouse(settings):
         done = service.apply(settings, content, force=force)
     typer.echo(json.dumps(asdict(done)) if json_output else _told(done))
-
-
-def compiled(
-    output: Annotated[Path, typer.Argument(help="JSON file to write: path -> content.")],
-    assets: Folder = None,
-) -> None:
-    """Write what Superset imports, for an image that is built without a warehouse."""
-    import json
-
-    from stock_platform.superset.bundle import ASSETS, load
-    from stock_platform.superset.compile import files
-
-    output.write_text(json.dumps(files(load(assets or ASSETS)), indent=1, sort_keys=True))
 
 
 def serve() -> None:

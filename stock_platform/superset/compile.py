@@ -6,12 +6,13 @@ What all charts share is set here once, so that a chart's YAML says only what is
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import yaml
 
-from stock_platform.superset.assets import Dashboard, Dataset, Filter, plain
-from stock_platform.superset.bundle import Bundle
+from stock_platform.superset.assets import Dashboard, Dataset, plain
+from stock_platform.superset.bundle import Bundle, load
 from stock_platform.superset.charts import (
     BigNumberParams,
     Chart,
@@ -20,6 +21,7 @@ from stock_platform.superset.charts import (
     TableParams,
     TimeseriesParams,
 )
+from stock_platform.superset.filters import native_filter
 from stock_platform.superset.layout import position
 from stock_platform.superset.queries import NO_LIMIT_OF_TIME, queries
 
@@ -245,64 +247,16 @@ def _dashboard(bundle: Bundle, dashboard: Dashboard) -> dict[str, Any]:
             "timed_refresh_immune_slices": [],
             "expanded_slices": {},
             "native_filter_configuration": [
-                _filter(bundle, dashboard, one) for one in dashboard.filters
+                native_filter(bundle, dashboard, one) for one in dashboard.filters
             ],
         },
     }
 
 
-def scope(bundle: Bundle, dashboard: Dashboard, one: Filter) -> list[str]:
-    """Charts of the dashboard that a filter reaches: those whose dataset has its column."""
-    reached = []
-    for name in dashboard.charts():
-        dataset = bundle.datasets[bundle.charts[name].dataset]
-        has = dataset.time_column if one.type == "date" else one.column in dataset.columns
-        if has and name not in one.excluded:
-            reached.append(name)
-    return reached
+def main() -> None:
+    """Print the files as JSON, path -> content: for an image built without a warehouse."""
+    json.dump(files(load()), sys.stdout, indent=1, sort_keys=True)
 
 
-def _filter(bundle: Bundle, dashboard: Dashboard, one: Filter) -> dict[str, Any]:
-    from uuid import uuid5
-
-    reached = scope(bundle, dashboard, one)
-    excluded = [n + 1 for n, name in enumerate(dashboard.charts()) if name not in reached]
-    common: dict[str, Any] = {
-        "id": f"NATIVE_FILTER-{uuid5(dashboard.uuid, one.name)}",
-        "name": one.name,
-        "description": one.description,
-        "type": "NATIVE_FILTER",
-        "cascadeParentIds": [],
-        # Numbers of charts, in their order on the page; the import puts Superset's own in.
-        "scope": {"rootPath": ["ROOT_ID"], "excluded": excluded},
-        "defaultDataMask": {"extraFormData": {}, "filterState": {}, "ownState": {}},
-    }
-    if one.type == "date":
-        return common | {"filterType": "filter_time", "targets": [{}], "controlValues": {}}
-    assert one.dataset is not None
-    assert one.column is not None
-    if one.default:
-        chosen = {"col": one.column, "op": "IN", "val": one.default}
-        common["defaultDataMask"] = {
-            "extraFormData": {"filters": [chosen]},
-            "filterState": {"value": one.default, "label": ", ".join(one.default)},
-            "ownState": {},
-        }
-    return common | {
-        "filterType": "filter_select",
-        "targets": [
-            {
-                "column": {"name": one.column},
-                "datasetUuid": str(bundle.datasets[one.dataset].uuid),
-            }
-        ],
-        "controlValues": {
-            "multiSelect": one.multiple,
-            "enableEmptyFilter": one.required or bool(one.default),
-            "defaultToFirstItem": one.default_to_first,
-            "inverseSelection": False,
-            "searchAllOptions": False,
-            "sortAscending": True,
-        },
-        "adhoc_filters": [],
-    }
+if __name__ == "__main__":
+    main()

@@ -11,8 +11,9 @@ import yaml
 from stock_platform.settings import PROJECT_ROOT
 from stock_platform.superset import bundle
 from stock_platform.superset.bundle import ASSETS, AssetError, load
-from stock_platform.superset.compile import PALETTE, files, scope
+from stock_platform.superset.compile import PALETTE, files
 from stock_platform.superset.contracts import MODELS
+from stock_platform.superset.filters import scope
 from stock_platform.superset.lineage import dashboards
 
 CONFIGURATION = PROJECT_ROOT / "docker" / "superset" / "superset_config.py"
