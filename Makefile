@@ -10,6 +10,8 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Superset's packages don't fit beside ours.
+SUPERSET := .venv-superset
 
 # dagster.yaml at the root is read only through an absolute DAGSTER_HOME.
 export DAGSTER_HOME := $(CURDIR)
@@ -21,7 +23,7 @@ export STOCK_PLATFORM_SOURCE := $(SOURCE)
 endif
 
 .PHONY: help run up down test test-all test-browser screenshots browser-deps bench lint format doctor \
-	constraints docker-check clean
+	superset superset-deps superset-constraints constraints docker-check clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +36,11 @@ up: $(VENV)/.runtime  ## warehouse, the app, Dagster and MLflow with their pages
 
 down: $(VENV)/.runtime  ## stop whatever this project left running
 	$(BIN)/stock-platform down
+
+superset: $(VENV)/.runtime $(SUPERSET)/.installed  ## install Superset, apply the dashboards, serve them
+	@$(BIN)/stock-platform superset serve
+
+superset-deps: $(SUPERSET)/.installed  ## only install Superset; `make up` serves it from then on
 
 doctor: $(VENV)/.runtime  ## what is reachable, what is wrong, and the mend
 	@$(BIN)/stock-platform doctor
@@ -61,11 +68,12 @@ browser-deps:  ## what test-browser needs from the system (Debian, Ubuntu; needs
 bench: $(VENV)/.dev  ## measure and write build/bench.json
 	$(BIN)/python tests/bench
 
-lint: $(VENV)/.dev docker-check  ## ruff, mypy, sqlfluff, compose schema, Dockerfiles
+lint: $(VENV)/.dev docker-check  ## ruff, mypy, sqlfluff, dashboards, compose schema, Dockerfiles
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --disable-progress-bar dbt
+	$(BIN)/stock-platform superset check
 
 docker-check: $(VENV)/.dev
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
@@ -97,6 +105,18 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@.ci/install "$(VENV)" ".[dev]"
 	@touch $(VENV)/.runtime $@
+
+$(SUPERSET)/.installed: docker/superset/requirements.txt docker/superset/constraints.txt | $(BIN)/python
+	@.ci/install-superset "$(BIN)/python" "$(SUPERSET)"
+	@touch $@
+
+superset-constraints: $(SUPERSET)/.installed  ## renew docker/superset/constraints.txt likewise
+	@.ci/install-superset "$(BIN)/python" "$(SUPERSET)" unpinned
+	@mkdir -p build
+	{ sed -n '/^#/p' docker/superset/constraints.txt; \
+	  $(SUPERSET)/bin/python -m pip --disable-pip-version-check freeze | LC_ALL=C sort -f; \
+	} > build/superset-constraints.txt
+	mv build/superset-constraints.txt docker/superset/constraints.txt
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

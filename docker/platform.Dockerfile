@@ -13,6 +13,7 @@ RUN mkdir stock_platform && touch stock_platform/__init__.py \
     && pip install --no-build-isolation -c constraints.txt -e ".[docker]"
 COPY stock_platform ./stock_platform
 COPY dbt ./dbt
+COPY docker/superset ./docker/superset
 # dbt is parsed here, so that a code location starts fast and a broken project breaks the build.
 RUN python -c "from stock_platform.warehouse.manifest import manifest; manifest()"
 

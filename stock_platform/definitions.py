@@ -14,6 +14,7 @@ from stock_platform.defs.accuracy.drift import drift_checks, refit_on_drift
 from stock_platform.defs.accuracy.report import accuracy_report
 from stock_platform.defs.automation import jobs, schedules, sensors
 from stock_platform.defs.dashboards.digest import weekly_digest
+from stock_platform.defs.dashboards.superset import superset_dashboards
 from stock_platform.defs.forecasting.forecasts import forecast_checks, forecasts
 from stock_platform.defs.ingestion.checks import lake_checks
 from stock_platform.defs.ingestion.coverage import outage_checks, session_coverage
@@ -42,6 +43,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             forecasts,
             accuracy_report,
             weekly_digest,
+            superset_dashboards,
         ],
         asset_checks=[
             *lake_checks,

@@ -62,6 +62,15 @@ def load_model(path: Path, model: type[ModelT]) -> ModelT:
         raise ConfigFileError("; ".join(problems)) from None
 
 
+def load_plain(text: str) -> Any:
+    """The content of YAML that nobody has to be told about: by the C parser, ten times as fast.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+    """
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+
+
 def _invalid(error: yaml.YAMLError, text: str) -> str:
     """Where the text is no YAML, and why."""
     if isinstance(error, yaml.MarkedYAMLError):

@@ -71,7 +71,13 @@ class Settings(BaseSettings):
     mlflow_port: Port = 5000
     docs_port: Port = 3001
     pages_port: Port = 8501
+    superset_port: Port = 8088
     """Ports of the pages that `make up` serves on loopback."""
+
+    superset_url: str = ""
+    """A Superset served elsewhere (docker/compose.yaml). Empty: the local one, if installed."""
+    superset_password: SecretStr = SecretStr("")
+    """Of its user `admin`. Empty with the local one: the generated password is used."""
 
     source: str = "sample"
     """The source whose data the warehouse and the forecasts describe."""

@@ -16,3 +16,13 @@
     {{ exact_mean('forecast.baseline_pinball_loss') }} AS baseline_pinball_loss,
     1 - pinball_loss / nullIf(baseline_pinball_loss, 0) AS skill
 {%- endmacro %}
+
+{#- SQL expression of the moment from which a row of the ledger counts, for builds as of a moment: a live
+    forecast from its issue; by the clock available_at a backtest's from the moment whose data it was
+    made from, as a bar of history fetched late counts from its session's close. -#}
+{% macro counts_from(ledger) -%}
+{{ return(
+    ledger ~ '.issued_at' if as_of_clock() == 'known_at'
+    else 'if(' ~ ledger ~ ".kind = 'backtest', " ~ ledger ~ '.as_of, ' ~ ledger ~ '.issued_at)'
+) }}
+{%- endmacro %}

@@ -19,3 +19,13 @@ arrayAvg(arrayMap(
     [{% for p in scored_quantiles() %}{{ forecast }}.{{ quantile_column(p) }}{{ ', ' if not loop.last }}{% endfor %}]
 )) / {{ scale }}
 {%- endmacro %}
+
+{#- Array of the ledger's 21 quantiles of a row, in order. -#}
+{% macro quantiles_of(forecast) -%}
+[{{ forecast }}.q025{% for p in scored_quantiles() %}, {{ forecast }}.{{ quantile_column(p) }}{% endfor %}, {{ forecast }}.q975]
+{%- endmacro %}
+
+{#- Their levels. -#}
+{% macro quantile_levels() -%}
+[0.025{% for p in scored_quantiles() %}, {{ '%.2f' % (p / 100) }}{% endfor %}, 0.975]
+{%- endmacro %}

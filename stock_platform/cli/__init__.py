@@ -17,6 +17,7 @@ from stock_platform.cli import (
     models,
     replay,
     run,
+    superset,
     up,
     warehouse,
 )
@@ -29,7 +30,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (run, up, warehouse, doctor, lake, diff, models, backtest, replay, digest):
+for module in (
+    run, up, warehouse, doctor, lake, diff, models, backtest, replay, digest, superset,
+):  # fmt: skip
     module.register(app)
 
 

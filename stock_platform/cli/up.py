@@ -1,4 +1,4 @@
-"""`stock-platform up`: the warehouse, Dagster, MLflow, the app and dbt docs, under one supervisor.
+"""`stock-platform up`: warehouse, Dagster, MLflow, app, dbt docs and Superset, one supervisor.
 
 Which services there are and where they listen; how they are kept together is `supervisor.py`.
 """
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def up() -> None:
-        """Serve the warehouse, the app and the pages of Dagster, MLflow and dbt until Ctrl-C."""
+        """Serve warehouse, app, Dagster, MLflow, dbt docs and (once installed) Superset."""
         serve(load_settings())
 
 
@@ -140,7 +140,26 @@ def services_of(settings: Settings, *, with_warehouse: bool) -> "Sequence[Servic
     pages = [python, "-m", "stock_platform.pages", "--port", str(settings.pages_port)]
     address = _loopback(settings.pages_port)
     found.append(Service("pages", pages, "App", address, f"{address}/_stcore/health"))
+    if serves_superset(settings):
+        found.append(superset_service(settings))
     return found
+
+
+def superset_service(settings: Settings) -> "Service":
+    """Superset's pages; the first start makes its database, which takes half a minute."""
+    from stock_platform.superset import service
+    from stock_platform.supervisor import Service
+
+    address = service.address(settings)
+    command = [sys.executable, "-m", "stock_platform.superset"]
+    return Service("superset", command, "Superset", address, f"{address}/health")
+
+
+def serves_superset(settings: Settings) -> bool:
+    """Whether `up` serves Superset: once `make superset` installed it, unless it is elsewhere."""
+    from stock_platform.superset import service
+
+    return service.is_installed() and not settings.superset_url
 
 
 def serves_mlflow(settings: Settings) -> bool:
@@ -166,6 +185,8 @@ def claimed_ports(settings: Settings, *, with_warehouse: bool = True) -> list[Cl
     ]
     if serves_mlflow(settings):
         claims.append(Claim("127.0.0.1", settings.mlflow_port, f"{PREFIX}MLFLOW_PORT"))
+    if serves_superset(settings):
+        claims.append(Claim("127.0.0.1", settings.superset_port, f"{PREFIX}SUPERSET_PORT"))
     if with_warehouse and settings.embedded_warehouse:
         claims.append(
             Claim(settings.warehouse_host, settings.warehouse_port, f"{PREFIX}WAREHOUSE_PORT")

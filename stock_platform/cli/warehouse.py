@@ -116,6 +116,7 @@ def sql(
 
 def down() -> None:
     """Stop whatever this project left running: `up` with its services, the local warehouse."""
+    from stock_platform.cli import superset
     from stock_platform.cli.up import record
     from stock_platform.settings import load_settings
     from stock_platform.supervisor import stop_left_over
@@ -125,10 +126,13 @@ def down() -> None:
     services = stop_left_over(record(settings))
     if services:
         typer.echo("stopped `up` and its services")
+    dashboards = stop_left_over(superset.record(settings))
+    if dashboards:
+        typer.echo("stopped `superset serve`")
     server = local.stop(settings)
     if server:
         typer.echo(f"stopped the warehouse server (pid {server.pid}, {server.url})")
-    if not services and not server:
+    if not services and not dashboards and not server:
         typer.echo("nothing of this project was left running")
 
 

@@ -8,12 +8,13 @@ packaged sample has no tomorrow.
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from stock_platform.defs.dashboards.superset import GROUP as DASHBOARDS
 from stock_platform.defs.forecasting.forecasts import forecasts
 from stock_platform.defs.ingestion.coverage import session_coverage
 from stock_platform.defs.ingestion.raw import raw_assets
 from stock_platform.defs.marts.dbt import marts
 from stock_platform.defs.marts.reference import warehouse_reference
-from stock_platform.defs.stages import BESIDE, FORECAST
+from stock_platform.defs.stages import BESIDE, FORECAST, REFRESH
 from stock_platform.defs.training.model import week_ahead_model
 from stock_platform.settings import load_settings
 from stock_platform.sources import companions
@@ -48,7 +49,12 @@ score_forecasts = dg.define_asset_job(
     selection=_accuracy,
     description="Score every matured forecast of the ledger against the random walk.",
 )
-jobs = [ingest, build_marts, forecast_week, score_forecasts]
+refresh_dashboards = dg.define_asset_job(
+    REFRESH,
+    selection=dg.AssetSelection.groups(DASHBOARDS),
+    description="Check and apply Superset's dashboards, and renew what is cached of their charts.",
+)
+jobs = [ingest, build_marts, forecast_week, score_forecasts, refresh_dashboards]
 _loads = [ingest]
 if beside := companions(_settings):
     # A job of its own: an outage of the bank must not hold up the shares.
@@ -88,4 +94,18 @@ def score_after_marts_or_forecasts(context: dg.RunStatusSensorContext) -> dg.Run
     return dg.RunRequest(run_key=context.dagster_run.run_id)
 
 
-sensors = [build_marts_after_ingest, score_after_marts_or_forecasts]
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[build_marts, score_forecasts],
+    request_job=refresh_dashboards,
+)
+def refresh_dashboards_after_marts(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+    """Charts cache what the marts said before."""
+    return dg.RunRequest(run_key=context.dagster_run.run_id)
+
+
+sensors = [
+    build_marts_after_ingest,
+    score_after_marts_or_forecasts,
+    refresh_dashboards_after_marts,
+]

@@ -21,6 +21,8 @@ from stock_platform.warehouse.client import connect
 BESIDE = "ingest_beside"
 """The job that loads what goes with the active source; others run without it."""
 FORECAST = "forecast_week"
+REFRESH = "refresh_dashboards"
+"""The job of Superset's dashboards; a stage only where this home has a Superset."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def stages(settings: Settings, source: Source) -> Iterator[Stage]:
 
     from stock_platform.lake.lake import Lake
     from stock_platform.lake.schema import DATASETS
+    from stock_platform.superset.refresh import is_set_up
+    from stock_platform.superset.service import database
 
     first, last = source.span()
     package = PROJECT_ROOT / "stock_platform"
@@ -73,7 +77,11 @@ def stages(settings: Settings, source: Source) -> Iterator[Stage]:
 
     ledger = ("forecasts", "promotions")
     by = ("week", "model", "instrument", "horizon")
-    accuracy = ("fct_forecast_accuracy", "agg_accuracy", *(f"agg_accuracy_by_{key}" for key in by))
+    accuracy = (
+        *("fct_forecast_accuracy", "fct_forecast_scores", "fct_week_ahead", "fct_promotions"),
+        *("agg_calibration", "agg_skill_over_time", "agg_forecast_fan", "agg_accuracy"),
+        *(f"agg_accuracy_by_{key}" for key in by),
+    )
     start = max(first, monday(last) - timedelta(weeks=settings.backtest_weeks - 1))
     yield Stage(
         job="ingest",
@@ -113,6 +121,15 @@ def stages(settings: Settings, source: Source) -> Iterator[Stage]:
         inputs=lambda: _digest(marts(), _rows(settings, ledger)),
         outputs=rows(*accuracy),
     )
+    if is_set_up(settings):
+        assets = PROJECT_ROOT / "docker" / "superset"
+        yield Stage(
+            job=REFRESH,
+            asset=dg.AssetKey(["superset", "dashboard", "market"]),
+            partitions=None,
+            inputs=lambda: _digest(marts(), _rows(settings, ledger), _digest_of(assets)),
+            outputs=lambda: _digest(database(settings).exists()),
+        )
 
 
 def _rows(

@@ -45,6 +45,8 @@ class Seen:
     charts: int = 0
     requests: int = 0
     failures: list[str] = field(default_factory=list)
+    chart_seconds_p95: float | None = None
+    """Of Superset's data endpoint, over all charts."""
 
     def watch(self, page: Page) -> None:
         """Count requests of a page; note errors of its script and of its server."""
@@ -96,12 +98,18 @@ class Served:
     mlflow: str
     docs: str
     app: str
+    superset: str
+    up: subprocess.Popen[bytes]
+
+    def wait_for(self, url: str) -> None:
+        """Wait until a page that starts slowly answers."""
+        _wait_for(url, self.up, self.platform.home / "up.log")
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The simulated market, run once and served on free ports."""
-    ports = dagster, mlflow, docs, app = (free_port(), free_port(), free_port(), free_port())
+    dagster, mlflow, docs, app, superset = (free_port() for _ in range(5))
     platform = Platform(
         Path(tmp_path_factory.mktemp("served")),
         {
@@ -113,6 +121,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             "STOCK_PLATFORM_MLFLOW_PORT": str(mlflow),
             "STOCK_PLATFORM_DOCS_PORT": str(docs),
             "STOCK_PLATFORM_PAGES_PORT": str(app),
+            "STOCK_PLATFORM_SUPERSET_PORT": str(superset),
         },
     )
     platform.run()
@@ -126,9 +135,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             start_new_session=True,
         )
     try:
-        for port in ports:
+        for port in (dagster, mlflow, docs, app):
             _wait_for(f"http://127.0.0.1:{port}/", up, platform.home / "up.log")
-        yield Served(platform, *(f"http://127.0.0.1:{port}" for port in ports))
+        addresses = (f"http://127.0.0.1:{port}" for port in (dagster, mlflow, docs, app, superset))
+        yield Served(platform, *addresses, up)
     finally:
         up.send_signal(signal.SIGINT)
         up.wait(60)

@@ -1,1 +1,1 @@
-"""What people look at: assets downstream of everything else."""
+"""What people look at: Superset's dashboards as assets, and the weekly digest."""

@@ -48,7 +48,7 @@ def test_every_mart_has_an_enforced_contract(manifest: dict) -> None:
     marts = {
         name: n for name, n in models(manifest).items() if name.startswith(("dim", "fct", "agg"))
     }
-    assert len(marts) == 21
+    assert len(marts) == 32
     assert [name for name, n in marts.items() if not n["config"]["contract"]["enforced"]] == []
 
 

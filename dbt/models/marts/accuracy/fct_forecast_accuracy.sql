@@ -6,11 +6,7 @@
 -- Bars are cut to the ledger's origins and targets before any join: of 16.6 M bars these are few. No
 -- join has a row per instrument and session: with 3,300 instruments that took minutes by itself.
 --
--- As of a moment: the forecasts issued by then, and the actuals as known then. By the clock
--- available_at a backtest's forecast counts from the moment whose data it was made from, as a bar of
--- history fetched late counts from its session's close.
-{%- set issued = 'ledger.issued_at' if as_of_clock() == 'known_at'
-    else "if(ledger.kind = 'backtest', ledger.as_of, ledger.issued_at)" %}
+-- As of a moment: the forecasts issued by then (macro counts_from), and the actuals as known then.
 WITH counted AS (
     SELECT ledger.*
     FROM {{ source('platform', 'forecasts') }} AS ledger
@@ -42,7 +38,7 @@ WITH counted AS (
     WHERE
         ledger.source = '{{ active_source() }}'
         AND (ledger.kind = 'backtest' OR ledger.issued_at < deadlines.deadline)
-        AND {{ known_then(issued) }}
+        AND {{ known_then(counts_from('ledger')) }}
     ORDER BY ledger.issued_at, ledger.forecast_id
     LIMIT 1 BY -- noqa: LT02
         ledger.kind, ledger.backtest_name, ledger.instrument_id,
@@ -122,6 +118,12 @@ SELECT
     champion.origin_price AS origin_price,
     champion.q50 AS median,
     champion.mean AS mean,
+    champion.q25 AS low_50,
+    champion.q75 AS high_50,
+    champion.q10 AS low_80,
+    champion.q90 AS high_80,
+    champion.q025 AS low_95,
+    champion.q975 AS high_95,
     champion.p_up AS p_up,
     champion.split_ratio AS split_ratio,
     champion.actual_first_known AS actual_first_known,
@@ -133,6 +135,7 @@ SELECT
     toBool(champion.actual BETWEEN champion.q25 AND champion.q75) AS is_inside_50,
     toBool(champion.actual BETWEEN champion.q10 AND champion.q90) AS is_inside_80,
     toBool(champion.actual BETWEEN champion.q025 AND champion.q975) AS is_inside_95,
+    toUInt8(arrayCount(quantile -> quantile <= champion.actual, {{ quantiles_of('champion') }})) AS quantiles_below,
     toBool(champion.actual > champion.origin_price) AS is_up,
     {{ mean_pinball('champion', 'champion.actual', 'champion.origin_price') }} AS pinball_loss,
     baseline.q50 - champion.actual AS baseline_error,
