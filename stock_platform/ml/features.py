@@ -161,7 +161,7 @@ class Panel:
         frame = self.frame.drop("wide_row").join(
             places, on=["instrument_id", "session"], how="left", maintain_order="left"
         )
-        return Panel(frame, pools, History.of_bars(bars))
+        return Panel(frame, pools, history=History.of_bars(bars))
 
     def once(self, fit: Callable[[Panel, date], Arrays], name: str, as_of: date) -> Arrays:
         """What `fit` of the model `name` gives for this panel, made once: several candidates rest

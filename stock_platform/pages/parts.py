@@ -61,7 +61,7 @@ def figure(
 
 def draw(chart: alt.Chart | alt.LayerChart, described: str) -> None:
     """A picture without its numbers, its text in the page's colour: Streamlit's grey is pale."""
-    text = {"labelColor": "currentColor", "titleColor": "currentColor"}
+    text: Any = {"labelColor": "currentColor", "titleColor": "currentColor"}
     st.altair_chart(
         chart.configure_axis(**text).configure_legend(**text), width="stretch", alt=described
     )
