@@ -31,7 +31,7 @@ help:  ## this list
 run: $(VENV)/.runtime  ## build what is missing and print the forecasts (SOURCE=yahoo|files|simulated)
 	$(BIN)/stock-platform run
 
-up: $(VENV)/.runtime  ## warehouse, Dagster and MLflow with their pages; Ctrl-C stops all
+up: $(VENV)/.runtime  ## warehouse, the app, Dagster and MLflow with their pages; Ctrl-C stops all
 	@$(BIN)/stock-platform up
 
 down: $(VENV)/.runtime  ## stop whatever this project left running
@@ -56,9 +56,11 @@ test-browser: $(VENV)/.dev  ## the pages in Chromium; writes build/browser.json
 
 screenshots: $(VENV)/.dev  ## make the pictures of the README again, on the packaged sample
 	BROWSER_SOURCE=sample $(BIN)/python -m pytest -n 0 -m browser \
-	  tests/browser/test_pages.py -k "graph_is_whole or forecasts_page" $(PYTEST_ARGS)
+	  tests/browser -k "graph_is_whole or forecasts_page or (test_app and (instrument or accuracy or phone))" \
+	  $(PYTEST_ARGS)
 	cp build/screenshots/dagster-graph.png docs/asset-graph.png
 	cp build/screenshots/dagster-forecast-fan.png docs/forecast-page.png
+	for name in instrument accuracy phone; do cp build/screenshots/app-$$name.png docs; done
 
 browser-deps:  ## what test-browser needs from the system (Debian, Ubuntu; needs root)
 	apt-get install -y --no-install-recommends chromium
@@ -82,7 +84,7 @@ format: $(VENV)/.dev  ## apply the linter's safe fixes and the formatter
 	$(BIN)/ruff format
 
 constraints: $(VENV)/.dev  ## renew constraints.txt from the environment
-	@.ci/install "$(VENV)" ".[dev,docker]"  # the image's own packages are pinned too
+	@.ci/install "$(VENV)" ".[dev,docker,univariate]"  # what only they need is pinned too
 	@mkdir -p build
 	{ sed -n '/^#/p' constraints.txt; \
 	  $(BIN)/python -m pip freeze --all --exclude-editable | grep -v ' @ ' | LC_ALL=C sort -f; \

@@ -1,4 +1,4 @@
-# The one image of the platform: code location, Dagster web server, daemon and MLflow server.
+# The one image of the platform: code location, Dagster web server, daemon, app and MLflow server.
 # Build from the root of the repository: docker build -f docker/platform.Dockerfile .
 
 FROM python:3.11.14-slim-bookworm AS build
@@ -31,5 +31,5 @@ ENV PATH=/opt/venv/bin:$PATH \
     STOCK_PLATFORM_HOME=/var/lib/stock-platform
 WORKDIR /app
 USER 10001
-EXPOSE 3000 4000 5000
+EXPOSE 3000 4000 5000 8501
 CMD ["dagster", "api", "grpc", "--host", "0.0.0.0", "--port", "4000", "-m", "stock_platform.definitions"]

@@ -13,6 +13,7 @@ from stock_platform.defs.accuracy.checks import accuracy_checks
 from stock_platform.defs.accuracy.drift import drift_checks, refit_on_drift
 from stock_platform.defs.accuracy.report import accuracy_report
 from stock_platform.defs.automation import jobs, schedules, sensors
+from stock_platform.defs.dashboards.digest import weekly_digest
 from stock_platform.defs.dashboards.superset import superset_dashboards
 from stock_platform.defs.forecasting.forecasts import forecast_checks, forecasts
 from stock_platform.defs.ingestion.checks import lake_checks
@@ -41,6 +42,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             week_ahead_model,
             forecasts,
             accuracy_report,
+            weekly_digest,
             superset_dashboards,
         ],
         asset_checks=[

@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     dagster_port: Port = 3000
     mlflow_port: Port = 5000
     docs_port: Port = 3001
+    pages_port: Port = 8501
     superset_port: Port = 8088
     """Ports of the pages that `make up` serves on loopback."""
 

@@ -11,6 +11,7 @@ import typer
 from stock_platform.cli import (
     backtest,
     diff,
+    digest,
     doctor,
     lake,
     models,
@@ -29,7 +30,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (run, up, warehouse, doctor, lake, diff, models, backtest, replay, superset):
+for module in (
+    run, up, warehouse, doctor, lake, diff, models, backtest, replay, digest, superset,
+):  # fmt: skip
     module.register(app)
 
 

@@ -167,6 +167,7 @@ def addresses(settings: Settings) -> dict[str, str]:
         "dagster": f"http://127.0.0.1:{settings.dagster_port}",
         "mlflow": f"http://127.0.0.1:{settings.mlflow_port}",
         "dbt_docs": f"http://127.0.0.1:{settings.docs_port}",
+        "app": f"http://127.0.0.1:{settings.pages_port}",
         "mlflow_tracking": _without_password(settings.mlflow_tracking),
         "lake": settings.lake_root,
         "catalog": _without_password(settings.catalog),

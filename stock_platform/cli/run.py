@@ -172,10 +172,14 @@ def _print_table(rows: list[dict[str, Any]], refusals: "Refusals", settings: "Se
     for symbol, reason in sorted(not_forecast(refusals, rows).items()):
         console.print(f"not forecast{when}: {symbol} ({reason})")
     command = os.path.relpath(sys.argv[0])
-    graph, experiments = (
-        f"http://127.0.0.1:{port}" for port in (settings.dagster_port, settings.mlflow_port)
+    app, graph, experiments = (
+        f"http://127.0.0.1:{port}"
+        for port in (settings.pages_port, settings.dagster_port, settings.mlflow_port)
     )
-    console.print(f"\nNext: make up                  the graph at {graph}, models at {experiments}")
+    console.print(
+        f"\nNext: make up                  these forecasts as pictures, with their record, at {app}"
+    )
+    console.print(f"      {'':<24} the graph at {graph}, models at {experiments}")
     for name, about in (
         ("doctor", "what is reachable, what is wrong, and the mend"),
         ("sql", "'SELECT * FROM market.agg_accuracy'"),

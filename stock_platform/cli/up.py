@@ -1,4 +1,4 @@
-"""`stock-platform up`: the warehouse, Dagster, MLflow, dbt docs and Superset, under one supervisor.
+"""`stock-platform up`: warehouse, Dagster, MLflow, app, dbt docs and Superset, one supervisor.
 
 Which services there are and where they listen; how they are kept together is `supervisor.py`.
 """
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def up() -> None:
-        """Serve warehouse, Dagster, MLflow, dbt docs and (once installed) Superset until Ctrl-C."""
+        """Serve warehouse, app, Dagster, MLflow, dbt docs and (once installed) Superset."""
         serve(load_settings())
 
 
@@ -137,6 +137,9 @@ def services_of(settings: Settings, *, with_warehouse: bool) -> "Sequence[Servic
     docs = [python, "-m", "stock_platform.warehouse.docs_page", "--port", str(settings.docs_port)]
     address = _loopback(settings.docs_port)
     found.append(Service("docs", docs, "dbt docs", address, f"{address}/health"))
+    pages = [python, "-m", "stock_platform.pages", "--port", str(settings.pages_port)]
+    address = _loopback(settings.pages_port)
+    found.append(Service("pages", pages, "App", address, f"{address}/_stcore/health"))
     if serves_superset(settings):
         found.append(superset_service(settings))
     return found
@@ -178,6 +181,7 @@ def claimed_ports(settings: Settings, *, with_warehouse: bool = True) -> list[Cl
     claims = [
         Claim("127.0.0.1", settings.dagster_port, f"{PREFIX}DAGSTER_PORT"),
         Claim("127.0.0.1", settings.docs_port, f"{PREFIX}DOCS_PORT"),
+        Claim("127.0.0.1", settings.pages_port, f"{PREFIX}PAGES_PORT"),
     ]
     if serves_mlflow(settings):
         claims.append(Claim("127.0.0.1", settings.mlflow_port, f"{PREFIX}MLFLOW_PORT"))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stock_platform.lake.store import ObjectStore
 
 _ATTEMPTS = 12
-_MANIFEST_BYTES = 64 * 1024  # about 1,000 objects: a merge rewrites at most this much
+_MANIFEST_BYTES = 32 * 1024  # about 150 objects: a merge, in most commits, rewrites at most these
 _PROPERTIES = {
     "format-version": "2",
     "commit.manifest-merge.enabled": "true",

@@ -29,7 +29,7 @@ MIN_CALIBRATION_WEEKS = 52
 """With fewer matured weeks the shape stays Gaussian: too few for a 2.5 % tail."""
 CENTRE_WEEKS = 260
 """Weeks of history at which the pooled median counts half."""
-CENTRE_ROWS = 50_000
+CENTRE_ROWS = 20_000
 """About how many scores that median is taken of."""
 
 
@@ -54,7 +54,7 @@ class Calibrated(Candidate):
         early, final = (
             panel.once(self.model.fit, self.model.name, day) for day in (boundary, as_of)
         )
-        weeks = len(np.unique(panel.weeks[held_out & panel.matured(as_of)]))
+        weeks = len(panel.weeks_of(held_out & panel.matured(as_of)))
         shape = np.tile(GAUSSIAN, (H, 1))
         if weeks >= MIN_CALIBRATION_WEEKS:
             centre = self._centre(final, panel, as_of)
@@ -71,15 +71,15 @@ class Calibrated(Candidate):
         """Returns in units of the forecast scale (m, 5); NaN where a label has not matured."""
         mask = mask & panel.usable
         location, scale = self.model.location_scale(arrays, panel.rows(mask))
-        return (panel.labels(as_of)[mask] - location) / scale
+        return (panel.labels_of(mask, as_of) - location) / scale
 
     def _centre(self, arrays: Arrays, panel: Panel, as_of: date) -> Floats:
         """Drift (5,) in units of scale: median score of all weeks, shrunk when they are few."""
         mask = panel.origins & panel.matured(as_of)
-        found = np.unique(panel.weeks[mask])
-        weeks = len(found)
-        # A median of tens of thousands needs no more: every second or third week tells it as well.
-        mask &= np.isin(panel.weeks, found[:: max(1, -(-int(mask.sum()) // CENTRE_ROWS))])
+        weeks = len(panel.weeks_of(mask))
+        # Of every week some instruments, others the next: they share the market of their week.
+        share = max(1, -(-int(mask.sum()) // CENTRE_ROWS))
+        mask &= (panel.frame["turn"].to_numpy() + panel.week_numbers) % share == 0
         median = float(np.median(self._scores(arrays, panel, as_of, mask)[:, H - 1]))
         shrunk = median * weeks / (weeks + CENTRE_WEEKS)
         return np.asarray(shrunk * ROOT_TIME / ROOT_TIME[-1])

@@ -34,6 +34,8 @@ class ModelRef:
 
 
 NO_MODEL = ModelRef()
+NO_EVIDENCE = canonical_json({})
+"""Of decisions by hand; the gate's always say on what they rest."""
 
 
 def promotions(client: Any, source: str) -> pl.DataFrame:
@@ -56,6 +58,23 @@ def champion_in(decisions: pl.DataFrame, pool: str, as_of: datetime) -> ModelRef
         return None
     last = rows.sort(DECISION_ORDER).row(-1, named=True)
     return ModelRef(last["model_name"], last["model_version"], last["model_digest"])
+
+
+def decision_by_hand(decisions: pl.DataFrame, pool: str, data_as_of: datetime) -> str | None:
+    """Who decided what for `pool` by hand on exactly these data, the last such; None: nobody did.
+
+    The gate decides on the same data again when other code trains that week anew; it must not
+    overrule a person who has seen its decision and gone back.
+    """
+    on_same = decisions.filter((pl.col("pool") == pool) & (pl.col("data_as_of") == data_as_of))
+    by_hand = on_same.filter(pl.col("evidence") == NO_EVIDENCE).sort(DECISION_ORDER)
+    if by_hand.is_empty():
+        return None
+    last = by_hand.row(-1, named=True)
+    return (
+        f"{last['action']} to {last['model_name']} version {last['model_version']} by "
+        f"{last['actor']} at {last['decided_at']:%Y-%m-%d %H:%M} UTC"
+    )
 
 
 def decide_by_hand(

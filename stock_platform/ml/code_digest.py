@@ -16,6 +16,7 @@ from stock_platform.ml.serialise import digest_of
 HERE = Path(__file__).resolve().parent
 FILES = [
     "features.py",
+    "history.py",
     "wide.py",
     "pools.py",
     "weeks.py",

@@ -1,8 +1,8 @@
 """The panel: what a model may read at a decision, as numpy views, and the labels that belong to it.
 
 Features are computed in the warehouse (view `int_features_as_of`); here they are only read,
-rounded to float32 and arranged. Those of the wide model are made of the bars (wide.py). Nothing
-here looks at a clock except through `as_of`.
+rounded to float32 and arranged. Those of the wide model are made of the bars (wide.py), as are the
+series of univariate ones (history.py). Nothing here looks at a clock except through `as_of`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Literal
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from stock_platform.errors import PlatformError
+from stock_platform.ml.history import History
 from stock_platform.ml.pools import POOLS
 from stock_platform.ml.weeks import Weeks
 from stock_platform.ml.wide import Wide, read_bars, wide_features
@@ -86,10 +88,16 @@ class Panel:
         frame: one row each.
         pools: features of the wide model (wide.py) by pool, `wide_row` of the frame pointing into
             them; empty for a panel without bars.
+        cut: last session kept by `until`; None for all.
+        fits: what `once` has made of this panel and of its beginnings.
+        history: the past of every row, whatever rows were cut off; None where only rows were given.
     """
 
     frame: pl.DataFrame
     pools: Mapping[str, Wide] = field(default_factory=dict, repr=False)
+    cut: date | None = None
+    fits: dict[tuple[str, date], Arrays] = field(default_factory=dict, repr=False, compare=False)
+    history: History | None = field(default=None, repr=False)
 
     @classmethod
     def build(cls, frame: pl.DataFrame, weeks: Weeks | None) -> Panel:
@@ -120,23 +128,31 @@ class Panel:
             marked = typed.join(origins, on=["calendar", "session"], how="left").with_columns(
                 pl.col("is_origin").fill_null(False)
             )
-        placed = marked.with_columns(wide_row=pl.lit(None, pl.Int64))
-        return cls(placed.sort("instrument_id", "session_number"))
+        # A number of the instrument that no listing of another one changes.
+        names = typed["instrument_id"].unique()
+        turns = [crc32(name.encode()) for name in names]
+        placed = marked.with_columns(
+            turn=pl.col("instrument_id").replace_strict(names, turns, return_dtype=pl.Int64),
+            wide_row=pl.lit(None, pl.Int64),
+        )
+        ordered = placed.sort("instrument_id", "session_number")
+        return cls(ordered, history=History.of_prices(ordered))
 
     def __len__(self) -> int:
         return self.frame.height
 
     def rows(self, mask: Mask) -> Panel:
         """The rows where `mask` (n,) is true, in the same order."""
-        return replace(self, frame=self.frame.filter(pl.Series(mask)))
+        return replace(self, frame=self.frame.filter(pl.Series(mask)), fits={})
 
     def until(self, session: date) -> Panel:
         """The rows up to and including `session`."""
-        return self.where(pl.col("session") <= session)
+        kept = self.frame.filter(pl.col("session") <= session)
+        return replace(self, frame=kept, cut=min(session, self.cut or session))
 
     def where(self, condition: pl.Expr) -> Panel:
         """The rows that fulfil a condition on the frame's columns."""
-        return replace(self, frame=self.frame.filter(condition))
+        return replace(self, frame=self.frame.filter(condition), fits={})
 
     def with_bars(self, bars: pl.DataFrame) -> Panel:
         """The same rows with the features of the wide model, from bars as of the same moment."""
@@ -145,19 +161,18 @@ class Panel:
         frame = self.frame.drop("wide_row").join(
             places, on=["instrument_id", "session"], how="left", maintain_order="left"
         )
-        return Panel(frame, pools)
+        return Panel(frame, pools, History.of_bars(bars))
 
     def once(self, fit: Callable[[Panel, date], Arrays], name: str, as_of: date) -> Arrays:
         """What `fit` of the model `name` gives for this panel, made once: several candidates rest
-        on the same fit."""
+        on the same fit, and a refit on one of four refits before, whose panel was a beginning of
+        this one. Rows after `as_of` change no fit (see `Candidate.fit`)."""
+        if self.cut and as_of > self.cut:
+            return fit(self, as_of)
         key = (name, as_of)
-        if key not in self._fits:
-            self._fits[key] = fit(self, as_of)
-        return self._fits[key]
-
-    @cached_property
-    def _fits(self) -> dict[tuple[str, date], Arrays]:
-        return {}
+        if key not in self.fits:
+            self.fits[key] = fit(self, as_of)
+        return self.fits[key]
 
     @cached_property
     def wide(self) -> Wide | None:
@@ -221,12 +236,40 @@ class Panel:
 
     def labels(self, as_of: date) -> Floats:
         """Log returns (n, 5) whose target session is not after `as_of`, otherwise NaN (embargo)."""
-        matured = self.forward.targets <= np.datetime64(as_of, "D")
-        return np.where(matured, self.forward.returns, np.nan)
+        return self._embargoed(as_of, slice(None), slice(None))
+
+    def labels_of(self, mask: Mask, as_of: date) -> Floats:
+        """The labels (m, 5) of the rows of `mask`."""
+        return self._embargoed(as_of, np.flatnonzero(mask), slice(None))
 
     def matured(self, as_of: date, horizon: int = H) -> Mask:
         """True on usable rows whose `horizon`-session label may be trained on at `as_of`."""
-        return self.usable & np.isfinite(self.labels(as_of)[:, horizon - 1])
+        return self.usable & np.isfinite(self._embargoed(as_of, slice(None), horizon - 1))
+
+    def _embargoed(self, as_of: date, rows: Any, columns: Any) -> Floats:
+        matured = self.forward.targets[rows, columns] <= np.datetime64(as_of, "D")
+        return np.where(matured, self.forward.returns[rows, columns], np.nan)
+
+    def trainable(self, as_of: date) -> Mask:
+        """True on usable rows all of whose labels have matured by `as_of`, found once."""
+        if as_of not in self._trainable:
+            known = np.isfinite(self.labels(as_of)).all(axis=1)
+            self._trainable[as_of] = np.asarray(self.usable & known)
+        return self._trainable[as_of]
+
+    @cached_property
+    def _trainable(self) -> dict[date, Mask]:
+        return {}
+
+    @cached_property
+    def week_numbers(self) -> npt.NDArray[np.int64]:
+        """Week (n,) of each row, counted from 1900."""
+        days = self.weeks - np.datetime64("1900-01-01", "D")
+        return np.asarray(days.astype(np.int64) // 7)
+
+    def weeks_of(self, mask: Mask) -> npt.NDArray[np.int64]:
+        """The distinct week numbers of the rows of `mask`, in order."""
+        return np.flatnonzero(np.bincount(self.week_numbers[mask]))
 
 
 def realised_volatility(labels: Floats) -> Floats:

@@ -18,23 +18,18 @@ from stock_platform.errors import PlatformError
 from stock_platform.ml.candidates import BASELINE, by_name
 from stock_platform.ml.candidates.base import Fitted
 from stock_platform.ml.champion import ModelRef, champion_in, promotions
-from stock_platform.ml.features import MIN_HISTORY_SESSIONS, Panel, origin_rows
+from stock_platform.ml.features import Panel, origin_rows
 from stock_platform.ml.issue import Issue, forecast_rows
 from stock_platform.ml.ledger import FORECASTS, write_forecasts
 from stock_platform.ml.panel_reader import PanelReader
+from stock_platform.ml.refusals import REFUSALS, refused
 from stock_platform.ml.registry import Registry
 from stock_platform.ml.serialise import canonical_json, model_digest
 from stock_platform.ml.training import of_pool, pools_of
 from stock_platform.ml.walk_forward import refit_week
+from stock_platform.universe import Instrument
 
 Progress = Callable[[str, int, int], None]
-REFUSALS = {
-    "week": pl.Date,
-    "instrument_id": pl.String,
-    "symbol": pl.String,
-    "reason": pl.String,
-    "detail": pl.String,
-}
 
 
 @dataclass
@@ -67,14 +62,14 @@ def forecast_weeks(
     *,
     kind: str = "backtest",
     snapshot_ids: dict[str, int] | None = None,
-    last_sessions: dict[str, date] | None = None,
+    instruments: Sequence[Instrument] = (),
     progress: Progress | None = None,
 ) -> ForecastReport:
     """Forecast the weeks (Mondays) and add what is new to the ledger.
 
     `kind` is `backtest` (the source's standing one) or `live`; a live reader has a fixed moment and
-    the clock `known_at`. `last_sessions` gives the last session of instruments known to have
-    ended: they are not expected after it.
+    the clock `known_at`. `instruments` is the universe: what of it is listed in a week and can't be
+    forecast is refused, also when it never had a bar; what has ended is not expected any more.
 
     Raises:
         PlatformError: a week has forecastable instruments and no champion, the registry lacks or
@@ -102,7 +97,7 @@ def forecast_weeks(
             continue
         _check_in_time(reader, week, moment)
         panel = reader.at(moment).panel
-        refusals += _refused(panel, week, last_sessions or {})
+        refusals += refused(panel, reader.weeks, week, instruments)
         made = maker.week(week, moment, panel)
         report.by_week[week] = sum(frame.height for frame in made)
         frames += made
@@ -172,35 +167,3 @@ def _check_in_time(reader: PanelReader, week: date, moment: datetime) -> None:
             f"the forecast of week {week} comes too late: it is {moment:%Y-%m-%d %H:%M}, the next "
             f"session opened at {deadline:%Y-%m-%d %H:%M} UTC; run it as a backtest"
         )
-
-
-def _refused(panel: Panel, week: date, last_sessions: dict[str, date]) -> list[dict[str, Any]]:
-    """Instruments of the panel that can't be forecast in `week`, with the reason."""
-    refusals = []
-    latest = panel.frame.group_by("instrument_id", maintain_order=True).last()
-    columns = latest.select(
-        "instrument_id", "symbol", "session", "week", "is_origin", "history_sessions"
-    )
-    usable = Panel(latest.select(panel.frame.columns)).usable
-    for row, fit in zip(columns.iter_rows(named=True), usable, strict=True):
-        at_origin = row["is_origin"] and row["week"] == week
-        ended = last_sessions.get(row["instrument_id"])
-        if (at_origin and fit) or (ended is not None and ended <= row["session"] and not at_origin):
-            continue
-        if not at_origin:
-            reason, detail = "origin_missing", f"its last bar is of {row['session']}"
-        elif row["history_sessions"] < MIN_HISTORY_SESSIONS:
-            bars = row["history_sessions"]
-            reason, detail = "history_too_short", f"{bars} bars, {MIN_HISTORY_SESSIONS} needed"
-        else:
-            reason, detail = "features_missing", "no volatility of 250 sessions: bars are missing"
-        refusals.append(
-            {
-                "week": week,
-                "instrument_id": row["instrument_id"],
-                "symbol": row["symbol"],
-                "reason": reason,
-                "detail": detail,
-            }
-        )
-    return refusals

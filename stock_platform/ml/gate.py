@@ -6,6 +6,7 @@ decision. Writing the decision down is promotion work elsewhere (training.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -39,13 +40,19 @@ exactly gives a skill of 8 %, and an honest median beats the walk's MAE by less 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says: `champion` speaks from now on; `evidence` is JSON-ready."""
+    """What the gate says.
+
+    Attributes:
+        champion: speaks from now on: as fitted by this refit, or with `as_fitted` as it was before.
+        evidence: JSON-ready.
+    """
 
     action: str
     champion: str
     challenger: str
     reason: str
     evidence: dict[str, Any] = field(default_factory=dict)
+    as_fitted: bool = False
 
 
 def common_rows(scored: pl.DataFrame, names: list[str]) -> pl.DataFrame:
@@ -57,15 +64,21 @@ def common_rows(scored: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     )
 
 
-def decide(scored: pl.DataFrame, champion: str | None, as_of: date) -> Verdict:
+def decide(
+    scored: pl.DataFrame,
+    champion: str | None,
+    as_of: date,
+    unscored: Mapping[str, str] | None = None,
+) -> Verdict:
     """Decide on walk-forward rows of every candidate (ROW_KEYS, candidate, actual, quantiles).
 
     `champion` is the present one's name, None before the first decision; nothing after `as_of` was
-    known.
+    known. `unscored` says of candidates without rows why they have none. Against a champion without
+    rows nothing can be compared: it stays.
 
     Raises:
         PlatformError: the candidates were scored on different rows, a target lies after `as_of`,
-            or the champion or the baseline was not scored.
+            or the baseline was not scored.
     """
     if champion is None:
         name = INITIAL_CHAMPION
@@ -76,11 +89,14 @@ def decide(scored: pl.DataFrame, champion: str | None, as_of: date) -> Verdict:
         reason = f"{evidence['weeks']} matured weeks, {MIN_GATE_WEEKS} needed to compare"
         return Verdict("refuse", champion, "", reason, evidence)
     table = evidence["candidates"]
-    for needed in (champion, BASELINE):
-        if needed not in table:
-            raise PlatformError(
-                f"the gate has no walk-forward rows of {needed}: it must be among the candidates"
-            )
+    if champion not in table:
+        why = (unscored or {}).get(champion, "this code or environment has no such candidate")
+        reason = (
+            f"the champion {champion} could not be scored on these weeks ({why}): nothing is "
+            "compared with it and it keeps speaking as it was fitted. To let another speak: "
+            "`stock-platform models list`, then `stock-platform models promote`"
+        )
+        return Verdict("refuse", champion, "", reason, evidence, as_fitted=True)
     rivals = {
         name: row["pinball"] for name, row in table.items() if name not in (champion, BASELINE)
     }

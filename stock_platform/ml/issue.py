@@ -5,16 +5,20 @@ Pure: no warehouse, no registry. forecasting.py and reproduce.py both go through
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 
 import numpy as np
 import polars as pl
 
+from stock_platform.ml.candidates import READ_HISTORY
 from stock_platform.ml.candidates.base import Distribution
 from stock_platform.ml.champion import ModelRef
 from stock_platform.ml.code_digest import code_digest, code_version
 from stock_platform.ml.features import COLUMNS, FEATURES, HORIZONS, Panel
+from stock_platform.ml.history import WINDOW
 from stock_platform.ml.ledger import FORECASTS
 from stock_platform.ml.quantiles import COLUMN_NAMES
 from stock_platform.ml.serialise import canonical_json, digest_of
@@ -50,14 +54,30 @@ def backtest_name(source: str) -> str:
     return f"{source}-{code_digest()[:8]}"
 
 
-def input_digests(rows: Panel) -> list[str]:
-    """Digest per row of everything a model reads of it (and the traded price)."""
+def input_digests(rows: Panel, *, with_history: bool = False) -> list[str]:
+    """Digest per row of everything a model reads of it (and the traded price).
+
+    `with_history`: the daily volatilities up to the row too, for models that read them.
+    """
     features = rows.frame.select(FEATURES).to_numpy().astype("<f4")
     keys = rows.frame.select(name for name in INPUT_COLUMNS if name not in FEATURES)
     return [
-        digest_of(canonical_json(key), feature.tobytes(), *_wide_parts(rows, place))
-        for key, feature, place in zip(keys.iter_rows(), features, rows.wide_rows, strict=True)
+        digest_of(canonical_json(key), feature.tobytes(), *_wide_parts(rows, place), *past)
+        for key, feature, place, past in zip(
+            keys.iter_rows(),
+            features,
+            rows.wide_rows,
+            _pasts(rows) if with_history else repeat([], len(rows)),
+            strict=True,
+        )
     ]
+
+
+def _pasts(rows: Panel) -> Iterator[list[bytes]]:
+    """What a univariate model reads of each row."""
+    for name, session in rows.frame.select("instrument_id", "session").iter_rows():
+        values = rows.history.until(name, session, WINDOW) if rows.history else np.empty(0)
+        yield [values.astype("<f4").tobytes()]
 
 
 def _wide_parts(rows: Panel, place: int) -> list[bytes]:
@@ -78,7 +98,8 @@ def forecast_rows(
     weeks: Weeks,
 ) -> pl.DataFrame:
     """Rows of the ledger (columns FORECASTS) for the origins `rows`, five horizons each."""
-    inputs, code = input_digests(rows), code_digest()
+    inputs = input_digests(rows, with_history=model.name in READ_HISTORY)
+    code = code_digest()
     n, steps = len(rows), len(HORIZONS)
     price = np.repeat(rows.frame["close_traded"].to_numpy(), steps)
     quantiles = price[:, None] * np.exp(distribution.quantiles.reshape(n * steps, -1))

@@ -85,7 +85,7 @@ class PanelReader:
         """Read once as of the end of the last week that will be asked for."""
         deadline = self.deadline(monday)
         if deadline and self.fixed is None:
-            self._fresh(deadline - JUST_BEFORE)
+            self.at(deadline - JUST_BEFORE)
 
     def decision_time(self, monday: date) -> datetime | None:
         """When the week's forecast is made, or None when no instrument has its origin bar."""

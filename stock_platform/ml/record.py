@@ -1,11 +1,13 @@
 """The record of past forecasts, week by week, and what of it should worry: drift.
 
-Weeks are the sample: forecasts of one week share its market, so that a band around a mean of all
-forecasts would be far too narrow. Drawing is in plots_record.py.
+Each pool has a record of its own, as it has a champion of its own: hundreds of shares would hide
+what goes wrong with four metals. Weeks are the sample: forecasts of one week share its market, so
+that a band around a mean of all forecasts would be far too narrow. Drawing is in plots_record.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ import polars as pl
 
 from stock_platform.ml.features import Floats
 from stock_platform.ml.metrics import newey_west_error
+from stock_platform.ml.pools import POOLS
 from stock_platform.ml.quantiles import COLUMN_NAMES, PROBABILITIES
 
 COVERAGE_WEEKS = 26
@@ -32,11 +35,14 @@ UNUSUAL = 1.5
 year of any market is unlike five years, and the rule of thumb alone would ring for ever."""
 RECENT_WEEKS, REFERENCE_WEEKS = 26, 260
 MOST_INSTRUMENTS = 300
+"""Of a pool."""
+POOL = "transform(listed.asset_class, {classes:Array(String)}, {pools:Array(String)}, '')"
+POOL_PARAMETERS = {"classes": list(POOLS), "pools": list(POOLS.values())}
 
 
 @dataclass(frozen=True)
 class Record:
-    """Scored forecasts five sessions ahead of one kind and backtest.
+    """Scored forecasts five sessions ahead of one pool, kind and backtest.
 
     Attributes:
         weeks: week (Monday), forecasts, pinball_loss, baseline_pinball_loss, coverage_80; in order.
@@ -49,7 +55,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Finding:
-    """A number that is watched.
+    """A number of one pool that is watched.
 
     Attributes:
         value: what it is now; low, high: where it should be.
@@ -69,28 +75,38 @@ class Finding:
         return not (self.value < self.low or self.value > self.high)
 
 
-def read_record(client: Any, kind: str, backtest_name: str) -> Record:
-    """The record in the accuracy mart."""
-    named = {"kind": kind, "name": backtest_name}
+def read_records(client: Any, kind: str, backtest_name: str) -> dict[str, Record]:
+    """Pool -> its record in the accuracy mart; pools of which nothing has matured are not there."""
+    named = {"kind": kind, "name": backtest_name, **POOL_PARAMETERS}
     chosen = "horizon = 5 AND kind = {kind:String} AND backtest_name = {name:String}"
     weeks = client.query_arrow(
-        "SELECT toMonday(origin_session) AS week, count() AS forecasts,"  # noqa: S608
+        f"SELECT {POOL} AS pool, toMonday(origin_session) AS week, count() AS forecasts,"  # noqa: S608
         " avg(pinball_loss) AS pinball_loss, avg(baseline_pinball_loss) AS baseline_pinball_loss,"
-        " avg(is_inside_80) AS coverage_80 FROM market.fct_forecast_accuracy"
-        f" WHERE {chosen} GROUP BY week ORDER BY week",
+        " avg(is_inside_80) AS coverage_80 FROM market.fct_forecast_accuracy AS scored"
+        " INNER JOIN market.dim_instrument AS listed"
+        " ON scored.instrument_id = listed.instrument_id"
+        f" WHERE {chosen} GROUP BY pool, week ORDER BY pool, week",
         parameters=named,
     )
     shares = ", ".join(f"avg(scored.actual < issued.{name})" for name in COLUMN_NAMES)
     below = client.query(
-        f"SELECT {shares} FROM market.forecasts AS issued INNER JOIN"  # noqa: S608
+        f"SELECT {POOL} AS pool, {shares} FROM market.forecasts AS issued INNER JOIN"  # noqa: S608
         " (SELECT forecast_id, actual FROM market.fct_forecast_accuracy"
-        f" WHERE {chosen}) AS scored ON issued.forecast_id = scored.forecast_id",
+        f" WHERE {chosen}) AS scored ON issued.forecast_id = scored.forecast_id"
+        " INNER JOIN market.dim_instrument AS listed"
+        " ON issued.instrument_id = listed.instrument_id GROUP BY pool",
         parameters=named,
-    ).result_rows[0]
-    return Record(
-        pl.DataFrame(pl.from_arrow(weeks)).with_columns(pl.col("week").cast(pl.Date)),
-        pl.DataFrame({"level": PROBABILITIES, "share": np.array(below, dtype=np.float64)}),
+    ).result_rows
+    frame = pl.DataFrame(pl.from_arrow(weeks)).with_columns(
+        pl.col("week").cast(pl.Date), pl.col("pool").cast(pl.String)
     )
+    levels = {pool: np.array(found, dtype=np.float64) for pool, *found in below}
+    return {
+        str(pool): Record(
+            part.drop("pool"), pl.DataFrame({"level": PROBABILITIES, "share": levels[str(pool)]})
+        )
+        for (pool,), part in frame.partition_by("pool", as_dict=True, maintain_order=True).items()
+    }
 
 
 def coverage_drift(record: Record) -> Finding:
@@ -128,6 +144,30 @@ def skill_drift(record: Record) -> Finding:
     )
 
 
+def finding_table(findings: Mapping[str, Finding]) -> pl.DataFrame:
+    """A row per pool: pool, weeks, value, low, high, holds; those that don't hold first."""
+    rows = [
+        {
+            "pool": pool,
+            "weeks": found.weeks,
+            "value": found.value,
+            "low": found.low,
+            "high": found.high,
+            "holds": found.holds,
+        }
+        for pool, found in findings.items()
+    ]
+    return pl.DataFrame(rows).sort("holds", "pool") if rows else pl.DataFrame()
+
+
+def told(findings: Mapping[str, Finding]) -> str:
+    """What was found of every pool, for a person; those that don't hold first."""
+    ordered = sorted(findings.items(), key=lambda item: (item[1].holds, item[0]))
+    return "; ".join(f"{pool}: {found.text}" for pool, found in ordered) or (
+        "no forecast has matured yet"
+    )
+
+
 def _too_early(weeks: int) -> Finding:
     unknown = float("nan")
     text = f"{weeks} weeks have matured, {MIN_WEEKS} are needed to tell"
@@ -153,30 +193,46 @@ def stability_index(recent: Floats, reference: Floats) -> float:
 
 
 def feature_drift(client: Any, features: list[str]) -> pl.DataFrame:
-    """Stability index of features on the last sessions of weeks: the last RECENT_WEEKS against the
-    REFERENCE_WEEKS before, of at most MOST_INSTRUMENTS instruments; and the largest that as many
-    weeks before had against the rest of the reference.
+    """Stability index of features in each pool, on the last sessions of weeks: the last
+    RECENT_WEEKS against the REFERENCE_WEEKS before, of at most MOST_INSTRUMENTS instruments; and
+    the largest that as many weeks before had against the rest of the reference.
 
     Returns:
-        feature, index, usual, shifted; the most shifted first. Empty without enough weeks.
+        pool, feature, index, usual, shifted; the most shifted first. No rows of a pool without
+        enough weeks.
     """
     rows = client.query_arrow(
-        f"SELECT toMonday(session) AS week, {', '.join(features)}"  # noqa: S608
-        " FROM market.fct_features_daily"
+        f"SELECT {POOL} AS pool, toMonday(session) AS week, {', '.join(features)}"  # noqa: S608
+        " FROM market.fct_features_daily AS listed"
         " WHERE session > (SELECT max(session) FROM market.fct_features_daily) - {days:UInt32}"
         " AND (calendar, session) IN (SELECT calendar, max(session)"
         " FROM market.reference_sessions GROUP BY calendar, toMonday(session))"
-        " AND instrument_id IN (SELECT instrument_id FROM market.dim_instrument"
-        " ORDER BY cityHash64(instrument_id) LIMIT {most:UInt32})",
+        " AND instrument_id IN (SELECT instrument_id FROM market.dim_instrument AS listed"
+        f" ORDER BY cityHash64(instrument_id) LIMIT {{most:UInt32}} BY {POOL})",
         parameters={
             "days": 7 * (RECENT_WEEKS + REFERENCE_WEEKS),
             "most": MOST_INSTRUMENTS,
+            **POOL_PARAMETERS,
         },
     )
-    frame = pl.DataFrame(pl.from_arrow(rows))
+    frame = pl.DataFrame(pl.from_arrow(rows)).with_columns(pl.col("pool").cast(pl.String))
+    found = [
+        {"pool": str(pool), **row}
+        for (pool,), part in frame.partition_by("pool", as_dict=True).items()
+        for row in _shifts(part, features)
+    ]
+    schema = {"pool": pl.String, "feature": pl.String, "index": pl.Float64, "usual": pl.Float64}
+    table = pl.DataFrame(found, schema={**schema, "shifted": pl.Boolean})
+    return table.fill_nan(None).sort(
+        "index", "pool", "feature", descending=[True, False, False], nulls_last=True
+    )
+
+
+def _shifts(frame: pl.DataFrame, features: list[str]) -> list[dict[str, Any]]:
+    """Of one pool: feature, index, usual, shifted."""
     weeks = frame["week"].unique().sort()
     if len(weeks) < 3 * RECENT_WEEKS:
-        return pl.DataFrame(schema=dict.fromkeys(("feature", "index", "usual"), pl.Float64))
+        return []
     place = frame["week"].replace_strict(weeks, range(len(weeks)), return_dtype=pl.Int64)
     block = ((len(weeks) - 1 - place) // RECENT_WEEKS).to_numpy()  # 0: the last
     found = []
@@ -186,7 +242,7 @@ def feature_drift(client: Any, features: list[str]) -> pl.DataFrame:
         usual = max((one for one in before if np.isfinite(one)), default=float("nan"))
         shifted = index > SHIFTED and not index <= UNUSUAL * usual
         found.append({"feature": name, "index": index, "usual": usual, "shifted": shifted})
-    return pl.DataFrame(found).fill_nan(None).sort("index", descending=True, nulls_last=True)
+    return found
 
 
 def block_indices(values: Floats, block: npt.NDArray[np.int64]) -> list[float]:

@@ -7,18 +7,19 @@ depends on data available when W's forecast is made and on decisions before it, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from stock_platform.ml.candidates import BASELINE, all_candidates
+from stock_platform.ml.candidates import all_candidates
 from stock_platform.ml.candidates.base import Candidate
 from stock_platform.ml.champion import (
     NO_MODEL,
     champion_in,
+    decision_by_hand,
     promotion_row,
     promotions,
 )
@@ -28,6 +29,7 @@ from stock_platform.ml.gate import EVALUATION_WEEKS, MIN_GATE_WEEKS, Verdict, co
 from stock_platform.ml.ledger import write_promotion
 from stock_platform.ml.panel_reader import PanelReader, View
 from stock_platform.ml.pools import POOLS
+from stock_platform.ml.refit_files import refit_files
 from stock_platform.ml.registry import Registry
 from stock_platform.ml.serialise import canonical_json, digest_of, model_digest
 from stock_platform.ml.tracking import RefitRecord
@@ -118,7 +120,14 @@ class Trainer:
         rows = self._evaluation(refit, list(block.fitted))
         decisions = promotions(self.client, self.source)
         present = champion_in(decisions, refit.pool, refit.moment)
-        verdict = decide(rows, present.name if present else None, last_day(refit.week))
+        unscored = _unscored(block, rows)
+        verdict = decide(rows, present.name if present else None, last_day(refit.week), unscored)
+        by_hand = decision_by_hand(decisions, refit.pool, refit.moment)
+        if by_hand and present:
+            reason = f"decided by hand on the same data, which stands: {by_hand}"
+            verdict = replace(
+                verdict, action="refuse", champion=present.name, reason=reason, as_fitted=True
+            )
         verdict.evidence.update(refit_week=str(refit.week), sat_out=block.sat_out)
         key = self._key(refit, block)
         refs = self.registry.register_refit(self._record(refit, key, block, rows, verdict))
@@ -132,7 +141,7 @@ class Trainer:
             pool=refit.pool,
             action=verdict.action,
             # A champion that could not be fitted again speaks on as it was.
-            model=refs.get(verdict.champion) or present or NO_MODEL,
+            model=(not verdict.as_fitted and refs.get(verdict.champion)) or present or NO_MODEL,
             challenger=refs.get(verdict.challenger, NO_MODEL),
             previous=present or NO_MODEL,
             actor=self.actor,
@@ -186,7 +195,7 @@ class Trainer:
             },
             fitted=block.fitted,
             metrics=verdict.evidence.get("candidates", {}),
-            files=lambda: _files(rows, verdict),
+            files=lambda: refit_files(rows, verdict),
         )
 
 
@@ -238,6 +247,14 @@ def train_weeks(
     return report
 
 
+def _unscored(block: Block, rows: pl.DataFrame) -> dict[str, str]:
+    """Candidate -> why it has no walk-forward rows: not fitted in this refit, or only lately."""
+    scored_names = set(rows["candidate"]) if rows.height else set()
+    lately = "fitted too lately: it lacks walk-forward rows of most of them"
+    late = {name: lately for name in block.fitted if name not in scored_names}
+    return block.sat_out | late
+
+
 def pools_of(panel: Panel) -> list[str]:
     """Pools that have instruments in the panel."""
     return sorted({POOLS[name] for name in panel.frame["asset_class"].unique()})
@@ -249,29 +266,6 @@ def of_pool(panel: Panel, pool: str) -> Panel:
     if panel.frame["asset_class"].is_in(classes).all():
         return panel
     return panel.where(pl.col("asset_class").is_in(classes))
-
-
-def fold_table(rows: pl.DataFrame) -> pl.DataFrame:
-    """Metrics per refit (fold) and candidate of scored walk-forward rows."""
-    from stock_platform.ml.metrics import score
-
-    table = []
-    for (fold,), part in rows.group_by("refit_week", maintain_order=True):
-        baseline = part.filter(pl.col("candidate") == BASELINE)
-        for (name,), own in part.group_by("candidate", maintain_order=True):
-            table.append({"refit_week": fold, "candidate": name, **score(own, baseline)})
-    return pl.DataFrame(table).sort("refit_week", "candidate")
-
-
-def _files(rows: pl.DataFrame, verdict: Verdict) -> dict[str, bytes]:
-    """What a refit's run keeps beside its metrics: evidence, fold table, picture."""
-    from stock_platform.ml.plots import walk_forward_plot
-
-    files = {"evidence.json": canonical_json(verdict.evidence).encode()}
-    if rows.height:
-        files["walk_forward/folds.csv"] = fold_table(rows).write_csv().encode()
-        files["walk_forward/skill_and_coverage.png"] = walk_forward_plot(rows)
-    return files
 
 
 def _fill(report: TrainingReport, outcomes: list[Outcome]) -> None:

@@ -25,12 +25,12 @@ def run() -> dict[str, dict[str, Any]]:
     """Wall seconds and peak resident memory of `stock-platform backtest`, features included."""
     with tempfile.TemporaryDirectory(prefix="bench-backtest-") as folder:
         prices, out = Path(folder) / "prices.parquet", Path(folder) / "forecasts.parquet"
-        panel = waves(symbols=INSTRUMENTS, years=24)
+        panel = waves(symbols=INSTRUMENTS, years=24, first_year=2000)
         panel.write_parquet(prices)
         size = f"{panel.height / 1e6:.1f} M bars"
         del panel
-        command = ["backtest", "--prices", str(prices), "--from", "2011-01-01", "--to",
-                   "2031-12-31", "--out", str(out)]  # fmt: skip
+        command = ["backtest", "--prices", str(prices), "--from", "2004-06-01", "--to",
+                   "2023-12-31", "--out", str(out)]  # fmt: skip
         begun = time.monotonic()
         process = psutil.Popen(
             [str(Path(sys.executable).with_name("stock-platform")), *command],

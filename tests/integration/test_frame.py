@@ -20,7 +20,7 @@ from tests.support.platform import Platform, free_port
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Iterator[Platform]:
-    ports = {name: str(free_port()) for name in ("DAGSTER", "MLFLOW", "DOCS")}
+    ports = {name: str(free_port()) for name in ("DAGSTER", "MLFLOW", "DOCS", "PAGES")}
     variables = {f"STOCK_PLATFORM_{name}_PORT": port for name, port in ports.items()}
     one = Platform(tmp_path / "home", variables)
     yield one
@@ -69,6 +69,7 @@ def test_all_pages_answer_and_ctrl_c_leaves_nothing(platform: Platform) -> None:
         f"http://127.0.0.1:{settings.dagster_port}/server_info",
         f"http://127.0.0.1:{settings.mlflow_port}/",
         f"http://127.0.0.1:{settings.docs_port}/health",
+        f"http://127.0.0.1:{settings.pages_port}/_stcore/health",
         f"http://127.0.0.1:{settings.warehouse_port}/ping",
     ):
         assert answers(url, 10), url

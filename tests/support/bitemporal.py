@@ -1,5 +1,7 @@
 """A fortnight of a small market in which everything that may be told late or told anew is.
 
+Half a year lies before it, longer than the windows of 5, 22, 60 and 120 sessions.
+
 Rows carry when they were told, so what a platform had at any moment is what was told by then.
 """
 
@@ -21,7 +23,7 @@ Told = tuple[str, dict[str, Any]]
 
 SOURCE = "sample"
 """One of those that the settings accept."""
-CALENDAR = calendars.session_table("XNYS", date(2020, 1, 2), date(2020, 3, 31))
+CALENDAR = calendars.session_table("XNYS", date(2019, 7, 1), date(2020, 3, 31))
 SESSIONS: list[date] = CALENDAR["session"].to_list()
 
 
@@ -96,7 +98,7 @@ def universe(moment: datetime) -> list[tuple[str, date, date | None]]:
 
 
 def history() -> list[Told]:
-    """January fetched at once on 1 February, then every evening; and what was told late or anew."""
+    """Half a year fetched at once on 1 February, then every evening; what was told late or anew."""
     chance = random.Random(1)
 
     def price() -> float:
@@ -124,16 +126,17 @@ def history() -> list[Told]:
         anew(action(date(2020, 1, 22), "B", begun, "split", 2.0), at(2, 7)),
         action(date(2020, 1, 23), "A", at(2, 7), "dividend", 0.5),
     ]
+    thursday, friday = date(2020, 1, 16), date(2020, 1, 17)
     for dataset, column in (
         ("equity_prices", "close"),
         ("fx_rates", "rate"),
         ("metal_prices", "buy"),
     ):
-        old = next(one for one in told if one[0] == dataset and one[1]["session"].day == 16)
+        old = next(one for one in told if one[0] == dataset and one[1]["session"] == thursday)
         for known, factor in ((at(2, 5), 0.99), (at(2, 8), 0.985)):
             told.append(anew(old, known, **{column: old[1][column] * factor}))
     # Halved before a 2:1 split is known, which makes it a rebasing once it is.
-    halved = next(one for one in told if one[1]["symbol"] == "B" and one[1]["session"].day == 17)
+    halved = next(one for one in told if one[1]["symbol"] == "B" and one[1]["session"] == friday)
     told.append(anew(halved, at(2, 5), close=halved[1]["close"] / 2))
     return told
 

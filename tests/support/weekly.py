@@ -10,13 +10,15 @@ import polars as pl
 from stock_platform import calendars
 
 
-def waves(symbols: int = 8, years: int = 6, seed: int = 1, **late: int) -> pl.DataFrame:
+def waves(
+    symbols: int = 8, years: int = 6, seed: int = 1, first_year: int = 2008, **late: int
+) -> pl.DataFrame:
     """Bars of `symbols` instruments whose volatility wanders together and apart.
 
     `late` names instruments (s3=400) whose first bar comes so many sessions after the first.
     """
     chance = np.random.default_rng(seed)
-    days = calendars.sessions("XNYS", date(2008, 1, 2), date(2008 + years, 1, 2))
+    days = calendars.sessions("XNYS", date(first_year, 1, 2), date(first_year + years, 1, 2))
     count = len(days)
     common = _wander(chance, count, 1)
     own = _wander(chance, count, symbols)

@@ -26,8 +26,8 @@ ARRAY JOIN counts.1 AS column_name, counts.2 AS incomplete
 WHERE incomplete > 0
 {% endtest %}
 
-{#- A table with rows has no column that is NULL (or, for text, empty) in all of them. -#}
-{% test no_all_null_column(model, except=[]) %}
+{#- A table with rows (`among` says which) has no column that is NULL or empty text in all of them. -#}
+{% test no_all_null_column(model, except=[], among='true') %}
 {%- set checked = tested_columns(model) | rejectattr('name', 'in', except) | list -%}
 SELECT column_name
 FROM (
@@ -39,6 +39,7 @@ FROM (
         {%- endfor %}
     ] AS counts
     FROM {{ model }}
+    WHERE {{ among }}
 )
 ARRAY JOIN counts.1 AS column_name, counts.2 AS filled
 WHERE total > 0 AND filled = 0

@@ -28,50 +28,55 @@ _WARN = dg.AssetCheckSeverity.WARN
         dg.AssetCheckSpec(
             "coverage_holds",
             asset=_REPORT,
-            description="Did the 80 % interval hold 80 % of the last 26 weeks, but for chance?",
+            description="Did the 80 % interval hold 80 % of the last 26 weeks, but for chance? Of "
+            "each pool; one where it did not is enough to warn.",
         ),
         dg.AssetCheckSpec(
             "skill_holds",
             asset=_REPORT,
-            description="Did the last 52 weeks beat the random walk?",
+            description="Did the last 52 weeks beat the random walk? Of each pool; one where they "
+            "did not is enough to warn.",
         ),
     ]
 )
 def record_checks(
     context: dg.AssetCheckExecutionContext, platform: PlatformResource
 ) -> Iterator[dg.AssetCheckResult]:
-    """Of the live forecasts once half a year has matured, before that of this code's backtest."""
+    """Of a pool's live forecasts once half a year has matured, before of this code's backtest."""
     from stock_platform.ml.issue import backtest_name
-    from stock_platform.ml.record import MIN_WEEKS, coverage_drift, read_record, skill_drift
+    from stock_platform.ml.record import MIN_WEEKS, coverage_drift, read_records, skill_drift
 
     with platform.warehouse(context.run.run_id) as client:
-        record = read_record(client, "live", "")
-        if record.weeks.height < MIN_WEEKS:
-            record = read_record(client, "backtest", backtest_name(platform.settings.source))
-    yield _result("coverage_holds", coverage_drift(record))
-    yield _result("skill_holds", skill_drift(record))
+        live = read_records(client, "live", "")
+        records = read_records(client, "backtest", backtest_name(platform.settings.source))
+    ripe = {pool: found for pool, found in live.items() if found.weeks.height >= MIN_WEEKS}
+    records = {**live, **records, **ripe}
+    yield _result("coverage_holds", {p: coverage_drift(found) for p, found in records.items()})
+    yield _result("skill_holds", {p: skill_drift(found) for p, found in records.items()})
 
 
-def _result(name: str, finding: "Finding") -> dg.AssetCheckResult:
+def _result(name: str, findings: "dict[str, Finding]") -> dg.AssetCheckResult:
+    from stock_platform.ml.record import finding_table, told
+
     return dg.AssetCheckResult(
         asset_key=_REPORT,
         check_name=name,
-        passed=finding.holds,
+        passed=all(found.holds for found in findings.values()),
         severity=_WARN,
-        description=finding.text,
-        metadata={"weeks": finding.weeks},
+        description=told(findings),
+        metadata={"pools": table(finding_table(findings))} if findings else {},
     )
 
 
 @dg.asset_check(
     asset=_FEATURES,
-    description="Are the features of the last 26 weeks distributed as in the five years before? "
-    "The market's mood alone can move them; look at the intervals then.",
+    description="Are the features of the last 26 weeks distributed as in the five years before, in "
+    "each pool? The market's mood alone can move them; look at the intervals then.",
 )
 def features_hold(
     context: dg.AssetCheckExecutionContext, platform: PlatformResource
 ) -> dg.AssetCheckResult:
-    """Population stability index of every feature a model reads."""
+    """Population stability index of every feature a model reads, in each pool."""
     from stock_platform.ml.features import CALENDAR, FEATURES
     from stock_platform.ml.record import feature_drift
 
@@ -79,11 +84,14 @@ def features_hold(
     watched = [name for name in FEATURES if name not in CALENDAR]
     with platform.warehouse(context.run.run_id) as client:
         found = feature_drift(client, watched)
-    shifted = found.filter("shifted")["feature"].to_list() if found.height else []
+    shifted = [
+        f"{pool} {', '.join(part['feature'])}"
+        for (pool,), part in found.filter("shifted").group_by("pool", maintain_order=True)
+    ]
     return dg.AssetCheckResult(
         passed=not shifted,
         severity=_WARN,
-        description=f"shifted: {', '.join(shifted)}" if shifted else "no feature has shifted",
+        description=f"shifted: {'; '.join(shifted)}" if shifted else "no feature has shifted",
         metadata={"stability_index": table(found)} if found.height else {},
     )
 

@@ -21,9 +21,9 @@ _BY = ["model", "instrument", "horizon"]
     group_name="accuracy",
     kinds={"matplotlib"},
     owners=["team:forecasting"],
-    description="The record of this code's backtest and of the live forecasts: skill with its "
-    "confidence band, coverage over time, the calibration curve, and tables by model, instrument "
-    "and horizon. Nothing is stored; the page of the newest materialization is the report.",
+    description="The record of this code's backtest and of the live forecasts, pool by pool: skill "
+    "with its confidence band, coverage over time, the calibration curve; and tables by model, "
+    "instrument and horizon. Nothing is stored; the newest materialization's page is the report.",
 )
 def accuracy_report(
     context: dg.AssetExecutionContext, platform: PlatformResource
@@ -31,19 +31,21 @@ def accuracy_report(
     """Draw and tabulate what has matured."""
     from stock_platform.ml.issue import backtest_name
     from stock_platform.ml.plots_record import record_plot
-    from stock_platform.ml.record import coverage_drift, read_record, skill_drift
+    from stock_platform.ml.record import coverage_drift, read_records, skill_drift
 
     metadata: dict[str, dg.MetadataValue | int | str] = {}
     with platform.warehouse(context.run_id) as client:
         for kind, name in (("backtest", backtest_name(platform.settings.source)), ("live", "")):
-            record = read_record(client, kind, name)
-            if record.weeks.is_empty():
+            records = read_records(client, kind, name)
+            for pool, record in records.items():
+                titled = f"record of the {kind}, pool {pool}"
+                metadata[f"{kind}_{pool}_forecasts"] = int(record.weeks["forecasts"].sum())
+                metadata[f"{kind}_{pool}_record"] = picture(record_plot(record), titled)
+                metadata[f"{kind}_{pool}_coverage"] = coverage_drift(record).text
+                metadata[f"{kind}_{pool}_skill"] = skill_drift(record).text
+            if not records:
                 metadata[f"{kind}_forecasts"] = 0
                 continue
-            metadata[f"{kind}_forecasts"] = int(record.weeks["forecasts"].sum())
-            metadata[f"{kind}_record"] = picture(record_plot(record), f"record of the {kind}")
-            metadata[f"{kind}_coverage"] = coverage_drift(record).text
-            metadata[f"{kind}_skill"] = skill_drift(record).text
             for key in _BY:
                 found = client.query_arrow(
                     f"SELECT * EXCEPT (kind, backtest_name) FROM market.agg_accuracy_by_{key}"  # noqa: S608

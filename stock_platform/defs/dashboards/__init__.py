@@ -1,1 +1,1 @@
-"""Superset's datasets and dashboards as assets."""
+"""What people look at: Superset's dashboards as assets, and the weekly digest."""

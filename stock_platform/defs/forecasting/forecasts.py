@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from stock_platform.ml.forecasting import ForecastReport
 
 
+MOST_PANELS = 12
+"""Instruments in the picture: those with the largest turnover."""
+MOST_ROWS = 200
 _CENSUS = "ledger_census"
 ACCEPT_LOSS_TAG = "stock_platform/accept_ledger_loss"
 """Run tag; with the value `yes` the run goes on with a ledger that lost rows."""
@@ -59,7 +62,6 @@ def forecasts(
 
     weeks = [date.fromisoformat(key) for key in context.partition_keys]
     source = platform.source()
-    ended = {i.instrument_id: i.last_session for i in source.instruments()}
     with platform.warehouse(context.run_id) as client, reporter("forecasts") as progress:
         lost = _check_untouched(context, client)
         now = datetime.now(UTC)
@@ -76,7 +78,7 @@ def forecasts(
                 chosen,
                 kind=kind,
                 snapshot_ids=platform.lake().snapshot_ids(),
-                last_sessions={key: last for key, last in ended.items() if last},
+                instruments=source.instruments(),
                 progress=progress,
             )
             for kind, reader, chosen in (
@@ -154,17 +156,19 @@ def _fan(client: "Client", issued: list[pl.DataFrame]) -> dict[str, dg.MetadataV
         return {}
     champions = pl.concat(issued).filter(pl.col("role") == "champion")
     newest = champions.filter(pl.col("origin_session") == pl.col("origin_session").max())
-    symbols = newest["symbol"].unique().sort().to_list()
     history = client.query_arrow(
         "SELECT symbol, session, close_traded * split_factor / last_value(split_factor) OVER ("
         " PARTITION BY instrument_id ORDER BY session"
-        " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS close"
+        " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS close,"
+        " close_traded * volume AS turnover"
         " FROM (SELECT *, close AS close_traded FROM market.int_daily_prices"
-        " WHERE session <= {origin:Date} AND symbol IN {symbols:Array(String)})"
+        " WHERE session <= {origin:Date} AND session > {origin:Date} - {days:UInt32}"
+        " AND symbol IN {symbols:Array(String)})"
         " ORDER BY symbol, session DESC LIMIT {rows:UInt32} BY symbol",
         parameters={
             "origin": newest["origin_session"][0],
-            "symbols": symbols,
+            "days": 3 * HISTORY_SESSIONS,
+            "symbols": newest["symbol"].unique().sort().to_list(),
             "rows": HISTORY_SESSIONS,
         },
     )
@@ -173,9 +177,11 @@ def _fan(client: "Client", issued: list[pl.DataFrame]) -> dict[str, dg.MetadataV
         *("q10", "q50", "q90", "p_up"),
     )
     frame = pl.DataFrame(pl.from_arrow(history)).with_columns(pl.col("session").cast(pl.Date))
+    traded = frame.group_by("symbol").agg(pl.col("turnover").sum()).sort("turnover", "symbol")
+    drawn = newest.filter(pl.col("symbol").is_in(traded["symbol"].tail(MOST_PANELS).implode()))
     return {
-        "forecast_fan": picture(fan_chart(frame, newest), "forecast of the week ahead"),
-        "week_ahead": table(shown.sort("symbol")),
+        "forecast_fan": picture(fan_chart(frame, drawn), "forecast of the week ahead"),
+        "week_ahead": table(shown.sort("symbol").head(MOST_ROWS)),
     }
 
 

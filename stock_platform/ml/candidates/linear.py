@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from datetime import date
 from types import MappingProxyType
-from zlib import crc32
 
 import numpy as np
-import polars as pl
 from typing_extensions import override
 
 from stock_platform.ml.candidates.base import (
@@ -46,34 +44,31 @@ def training_rows(panel: Panel, as_of: date) -> Mask:
     Raises:
         NotEnoughHistoryError: they span less than MIN_TRAINING_WEEKS weeks.
     """
-    mask = panel.usable & np.all(np.isfinite(panel.labels(as_of)), axis=1)
-    weeks = len(np.unique(panel.weeks[mask]))
+    mask = panel.trainable(as_of)
+    weeks = len(panel.weeks_of(mask))
     if weeks < MIN_TRAINING_WEEKS:
         raise NotEnoughHistoryError(
             f"{weeks} weeks to train on by {as_of}, {MIN_TRAINING_WEEKS} needed"
         )
-    return np.asarray(mask)
+    return mask
 
 
 def thinned(panel: Panel, mask: Mask, max_rows: int) -> Mask:
     """About `max_rows` rows of `mask`: sessions at even distances, and if those would be too few to
     tell weeks apart, some instruments of each session, others on the next."""
     numbers = panel.frame["session_number"].to_numpy()
-    rows, dates = int(mask.sum()), len(np.unique(numbers[mask]))
+    rows, dates = int(mask.sum()), len(np.flatnonzero(np.bincount(numbers[mask])))
     step = min(-(-rows // max_rows), max(dates // MIN_DATES, 1))
     kept = mask & (numbers % step == 0)
     share = max(1, -(-int(kept.sum()) // max_rows))
     # Not the instrument's place in the panel, which changes with every listing.
-    names = panel.frame["instrument_id"].unique().sort()
-    turns = [crc32(name.encode()) for name in names]
-    turn = panel.frame["instrument_id"].replace_strict(names, turns, return_dtype=pl.Int64)
-    chosen = kept & ((turn.to_numpy() + numbers // step) % share == 0)
+    chosen = kept & ((panel.frame["turn"].to_numpy() + numbers // step) % share == 0)
     return np.asarray(chosen if chosen.any() else kept)
 
 
 def log_volatility_target(panel: Panel, as_of: date, mask: Mask) -> Floats:
     """Log (m,) of the next five sessions' realised daily volatility on the rows of `mask`."""
-    volatility = realised_volatility(panel.labels(as_of)[mask])
+    volatility = realised_volatility(panel.labels_of(mask, as_of))
     return np.asarray(np.log(np.maximum(volatility, scale_floor(panel)[mask])))
 
 
@@ -106,7 +101,7 @@ class Linear(ScaleModel):
         penalty = float(self.params["penalty"])
         slope = ridge(standard, y - y.mean(), penalty)
         predicted = np.exp(y.mean() + standard @ slope)
-        surprise = np.clip(panel.labels(as_of)[mask, H - 1] / (predicted * np.sqrt(H)), -4, 4)
+        surprise = np.clip(panel.labels_of(mask, as_of)[:, H - 1] / (predicted * np.sqrt(H)), -4, 4)
         tilt = ridge(standard, surprise - surprise.mean(), penalty)
         return {
             "centre": settle(centre),

@@ -11,6 +11,9 @@ import numpy as np
 from stock_platform.ml.candidates.base import settle
 from stock_platform.ml.features import Arrays, Floats
 
+ROWS = 1024
+"""Rows walked at once: what they touch stays in the processor's cache."""
+
 
 def pack_trees(trees: Sequence[Any]) -> Arrays:
     """The nodes of scikit-learn's trees one after the other; tree i begins at start[i]."""
@@ -30,17 +33,23 @@ def walk_trees(arrays: Arrays, x: Floats) -> Floats:
 
     scikit-learn compares float32 regressors with float64 thresholds; so does this.
     """
-    x = x.astype(np.float32).astype(np.float64)
-    feature = arrays["feature"].astype(np.int64)
-    left, right = arrays["left"].astype(np.int64), arrays["right"].astype(np.int64)
     roots = arrays["start"][:-1].astype(np.int64)
+    own = np.arange(len(arrays["feature"]))
     base = np.repeat(roots, np.diff(arrays["start"]).astype(np.int64))
-    node = np.broadcast_to(roots, (len(x), len(roots))).copy()
-    row = np.arange(len(x))[:, None]
-    while True:
-        inner = feature[node] >= 0
-        if not inner.any():
-            return np.asarray(arrays["value"][node].mean(axis=1))
-        goes_left = x[row, np.maximum(feature[node], 0)] <= arrays["threshold"][node]
-        child = np.where(goes_left, left[node], right[node]) + base[node]
-        node = np.where(inner, child, node)
+    feature = arrays["feature"].astype(np.int64)
+    leaf = feature < 0
+    # A leaf's children are itself: who has arrived stays.
+    left, right = (
+        np.where(leaf, own, arrays[side].astype(np.int64) + base) for side in ("left", "right")
+    )
+    feature[leaf] = 0
+    x = x.astype(np.float32).astype(np.float64)
+    found = []
+    for part in np.array_split(x, max(1, len(x) // ROWS)):
+        row = np.arange(len(part))[:, None]
+        node = np.broadcast_to(roots, (len(part), len(roots)))
+        while not leaf[node].all():
+            goes_left = part[row, feature[node]] <= arrays["threshold"][node]
+            node = np.where(goes_left, left[node], right[node])
+        found.append(arrays["value"][node].mean(axis=1))
+    return np.concatenate(found)

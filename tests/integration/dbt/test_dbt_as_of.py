@@ -36,7 +36,7 @@ def grown(warehouse: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def test_marts_as_of_a_moment_are_those_of_the_moment(grown: Project) -> None:
     assert differing(grown, kept(MOMENT)) == {}
-    assert grown.value(f"SELECT count() FROM {THEN}.int_daily_prices") == 47
+    assert grown.value(f"SELECT count() FROM {THEN}.int_daily_prices") == 303
     assert grown.value(f"SELECT count() FROM {THEN}.fct_forecast_accuracy") == 2
 
 
@@ -49,14 +49,14 @@ BARS = {
 REASONS: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     # mart: rows that are new, rows that changed
     "int_daily_prices": (BARS, {"split": 12, "dividend": 10, "late bar": 8, "revision": 4}),
-    "fct_daily_prices": (BARS, {"split": 35, "dividend": 10, "revision": 1}),
+    "fct_daily_prices": (BARS, {"split": 291, "dividend": 10, "revision": 1}),
     "fct_forecast_accuracy": ({"new session": 2, "new forecast": 1}, {"split": 1}),
     "agg_accuracy": ({"new session": 2}, {"new session": 2}),
     "fct_fx_rates": ({"new session": 5, "late bar": 1}, {"revision": 2, "late bar": 1}),
     "fct_metal_prices": ({"new session": 5, "late bar": 1}, {"revision": 2, "late bar": 1}),
     "fct_weekly_prices": (
         {"instrument added": 3, "new session": 2},
-        {"split": 6, "new session": 3, "dividend": 2, "late bar": 2},
+        {"split": 58, "new session": 3, "dividend": 2, "late bar": 2},
     ),
     "agg_gold_monthly": ({}, {"new session": 1, "revision": 1}),
     "fct_price_revisions": ({"revision": 4}, {"split": 1}),

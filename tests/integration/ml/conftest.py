@@ -109,7 +109,8 @@ def load_sample(client: Any) -> None:
     client.command(
         "CREATE TABLE fct_forecast_accuracy (instrument_id String, kind String,"
         " backtest_name String, origin_session Date, horizon UInt8, pinball_loss Float64,"
-        " baseline_pinball_loss Float64) ENGINE = MergeTree ORDER BY instrument_id"
+        " baseline_pinball_loss Float64, forecast_id String, actual Float64, is_inside_80 Bool)"
+        " ENGINE = MergeTree ORDER BY instrument_id"
     )
 
 

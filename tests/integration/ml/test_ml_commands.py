@@ -1,7 +1,7 @@
 """`models list|promote|rollback` and `reproduce` as a user types them."""
 
 import json
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
@@ -10,10 +10,13 @@ from typer.testing import CliRunner
 
 from stock_platform.cli import models
 from stock_platform.cli.run import latest_forecasts
+from stock_platform.ml import training
 from stock_platform.ml.candidates import by_name
-from stock_platform.ml.champion import promotions
+from stock_platform.ml.candidates.base import Candidate, NotEnoughHistoryError
+from stock_platform.ml.champion import champion_in, promotions
 from stock_platform.ml.features import Panel
 from stock_platform.ml.forecasting import forecast_weeks
+from stock_platform.ml.gate import Verdict
 from stock_platform.ml.panel_reader import PanelReader
 from stock_platform.ml.registry import Registry, model_name
 from stock_platform.ml.training import train_weeks
@@ -177,3 +180,86 @@ def test_a_rollback_takes_effect_in_the_next_forecast_and_shows_who_speaks(run, 
         ("ewma", 20),
         ("random_walk_calibrated", 20),
     ]
+
+
+class Absent(Candidate):
+    """`ewma` in a refit for which it has not enough history."""
+
+    name = "ewma"
+    params = by_name("ewma").params
+
+    def fit(self, panel, as_of):
+        raise NotEnoughHistoryError("too few weeks for a test")
+
+    def predict(self, arrays, rows):
+        raise AssertionError("it was never fitted")
+
+
+def test_a_champion_that_sits_a_refit_out_speaks_on_and_training_stays_green(run, settings, client):
+    registry, source = Registry(settings), "sitting"
+    weeks = mondays(LAST, 12)
+
+    def train(week, *candidates):
+        reader = PanelReader.from_warehouse(client)
+        return train_weeks(
+            client, registry, reader, source, [week], candidates=candidates, refit_all=True
+        ).decisions.filter(pl.col("refit_week") == week)
+
+    quick = [by_name(name) for name in QUICK]
+    train(weeks[0], *quick)
+    assert run("models", "promote", "3", "--why", "a try", source=source).exit_code == 0
+    held = champion_in(promotions(client, source), "equity", datetime.now(UTC))
+    assert held.name == "ewma"
+
+    decided = train(weeks[-1], *quick[:2], Absent()).row(0, named=True)
+    assert (decided["action"], decided["champion"]) == ("refuse", "ewma")
+    assert "could not be scored on these weeks (too few weeks for a test)" in decided["reason"]
+    assert champion_in(promotions(client, source), "equity", datetime.now(UTC)) == held
+    reader = PanelReader.from_warehouse(client)
+    made = forecast_weeks(client, registry, reader, source, weeks[-1:]).forecasts
+    assert set(made.filter(role="champion")["model_digest"]) == {held.digest}
+
+
+def test_a_rollback_stands_when_the_refit_week_is_trained_again(run, settings, client, monkeypatch):
+    """By the same code, which decides nothing new, and by other code, which decides once more."""
+    registry, source = Registry(settings), "again"
+    monkeypatch.setattr(training, "decide", lambda *_: Verdict("promote", "ewma", "ewma", "better"))
+
+    def train():
+        reader, quick = PanelReader.from_warehouse(client), [by_name(name) for name in QUICK]
+        found = train_weeks(client, registry, reader, source, [LAST], candidates=quick,
+                            refit_all=True).decisions  # fmt: skip
+        return found.filter(pl.col("refit_week") == LAST).row(0, named=True)
+
+    def speaking():
+        reader = PanelReader.from_warehouse(client)
+        made = forecast_weeks(client, registry, reader, source, [LAST]).forecasts
+        held = registry.client.get_registered_model(model_name(source, "equity")).aliases
+        name = made.filter(role="champion")["model_name"].unique().item()
+        assert registry.version(source, "equity", int(held["champion"])).name == name
+        return name
+
+    reader = PanelReader.from_warehouse(client)
+    with monkeypatch.context() as patch:
+        walk = "random_walk_calibrated"
+        patch.setattr(training, "decide", lambda *_: Verdict("initial", walk, "", "first"))
+        train_weeks(client, registry, reader, source, mondays(LAST, 3)[:1],
+                    candidates=[by_name(name) for name in QUICK])  # fmt: skip
+    assert train()["action"] == "promote"
+    assert speaking() == "ewma"
+    done = run("models", "rollback", "--why", "no good", "--who", "ann", source=source)
+    assert done.exit_code == 0, done.output
+    assert speaking() == walk
+
+    decided = promotions(client, source)
+    assert not train()["new"]
+    assert promotions(client, source).equals(decided)
+    assert speaking() == walk
+
+    monkeypatch.setattr(training, "code_digest", lambda: "f" * 64)
+    row = train()
+    assert row["new"]
+    assert (row["action"], row["champion"]) == ("refuse", walk)
+    assert "rollback to random_walk_calibrated version" in row["reason"]
+    assert "by ann" in row["reason"]
+    assert speaking() == walk

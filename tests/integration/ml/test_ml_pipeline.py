@@ -42,6 +42,7 @@ from stock_platform.ml.reproduce import find_forecast, reproduce
 from stock_platform.ml.training import train_weeks
 from stock_platform.ml.walk_forward import refit_week
 from stock_platform.settings import PROJECT_ROOT, Settings
+from stock_platform.universe import Instrument
 from stock_platform.warehouse.client import connect
 from stock_platform.warehouse.local import ensure_running
 from tests.integration.ml.conftest import LAST, QUICK, load_sample, mondays
@@ -83,6 +84,19 @@ def test_every_week_has_the_champion_and_the_walk_for_every_instrument(published
     assert set(report.refusals["symbol"]) == {"FB"}
     assert report.refusals.height == 30
     assert "260 needed" in report.refusals["detail"][0]
+
+
+def test_an_instrument_that_never_had_a_bar_is_refused_in_every_week(published, client):
+    settings, _ = published
+    new = Instrument("TEST:NEW", "NEW", "New", "equity", "XNYS", "USD", "", WEEKS[-2])
+    reader = PanelReader.from_warehouse(client)
+    report = forecast_weeks(
+        client, Registry(settings), reader, "sample", WEEKS[-3:], instruments=[new]
+    )
+    assert report.rows_added == 0
+    told = report.refusals.filter(symbol="NEW")
+    assert told["week"].to_list() == WEEKS[-2:]
+    assert set(told["reason"]) == {"no_bars"}
 
 
 def test_rows_are_prices_of_the_origin_known_before_the_next_session(published, client):

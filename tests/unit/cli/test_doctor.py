@@ -20,6 +20,7 @@ def settings(tmp_path: Path) -> Settings:
         dagster_port=free_port(),
         mlflow_port=free_port(),
         docs_port=free_port(),
+        pages_port=free_port(),
         warehouse_port=free_port(),
     )
 

@@ -92,9 +92,26 @@ def test_outcomes_after_the_decision_are_an_error():
         decide(rows(SCALES), "random_walk_calibrated", AS_OF - timedelta(weeks=3))
 
 
-def test_a_champion_that_was_not_scored_is_an_error():
-    with pytest.raises(PlatformError, match="no walk-forward rows of arima"):
-        decide(rows(SCALES), "arima", AS_OF)
+def test_a_champion_that_was_not_scored_stays_and_the_refusal_says_why():
+    """An error here would turn the training red in every refit to come."""
+    for unscored, why in (
+        ({"stack": "80 weeks to train on, 104 needed"}, "80 weeks to train on, 104 needed"),
+        ({}, "no such candidate"),
+    ):
+        verdict = decide(rows(SCALES), "stack", AS_OF, unscored)
+        assert (verdict.action, verdict.champion, verdict.challenger) == ("refuse", "stack", "")
+        assert verdict.as_fitted
+        for said in ("stack could not be scored on these weeks", why, "speaking as it was fitted",
+                     "models promote"):  # fmt: skip
+            assert said in verdict.reason
+        assert verdict.evidence["weeks"] == 150
+        assert "linear" in verdict.evidence["candidates"]
+
+
+def test_without_the_walk_there_is_nothing_to_measure_by():
+    scored = rows(SCALES).filter(pl.col("candidate") != "random_walk")
+    with pytest.raises(PlatformError, match="no walk-forward rows of random_walk"):
+        decide(scored, "random_walk_calibrated", AS_OF)
 
 
 def moment(day: int, hour: int = 0) -> datetime:

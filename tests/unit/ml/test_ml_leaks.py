@@ -52,9 +52,13 @@ def test_prefix_notices_a_feature_that_sees_the_target_week():
     assert not forecasts_agree([by_name("linear")], short, long)
 
 
+def no_embargo(panel, as_of, rows, columns):
+    return panel.forward.returns[rows, columns]
+
+
 def test_prefix_notices_an_embargo_of_zero(monkeypatch):
     frame = panels.sample_features()
-    monkeypatch.setattr(Panel, "labels", lambda panel, as_of: panel.forward.returns)
+    monkeypatch.setattr(Panel, "_embargoed", no_embargo)
     monkeypatch.setattr(Panel, "until", lambda panel, session: panel)
     assert not forecasts_agree([by_name("linear")], panels.known_by(frame, CUT), frame)
 
@@ -165,12 +169,13 @@ def test_walk_forward_never_forecasts_what_it_was_trained_on(monkeypatch):
     later = panel.rows(panel.origins & panel.usable & (panel.weeks >= np.datetime64(week)))
 
     def remembered() -> float:
-        fitted = run_block(panel, [Calibrated(Memory())], week).fitted["memory"]
+        fresh = panel.where(pl.lit(True))  # none of its fits made yet
+        fitted = run_block(fresh, [Calibrated(Memory())], week).fitted["memory"]
         location, _ = fitted.candidate.model.location_scale(fitted.arrays, later)
         return float((location != 0).mean())
 
     assert remembered() == 0
-    monkeypatch.setattr(Panel, "labels", lambda p, as_of: p.forward.returns)
+    monkeypatch.setattr(Panel, "_embargoed", no_embargo)
     monkeypatch.setattr(Panel, "until", lambda p, session: p)
     assert remembered() > 0.5
 

@@ -18,8 +18,10 @@ from stock_platform.ml.record import (
     Record,
     block_indices,
     coverage_drift,
+    finding_table,
     skill_drift,
     stability_index,
+    told,
 )
 from stock_platform.partitions import weekly
 
@@ -78,6 +80,20 @@ def test_too_little_is_no_drift() -> None:
         assert coverage_drift(record(np.full(weeks, 0.2))).holds
         assert skill_drift(record(np.full(weeks, 0.8), loss=2.0)).holds
     assert not skill_drift(record(np.full(26, 0.8), loss=2.0)).holds
+
+
+def test_the_worst_pool_comes_first() -> None:
+    findings = {
+        "equity": skill_drift(record(np.full(60, 0.8), loss=0.9)),
+        "fx": skill_drift(record(np.full(9, 0.8))),
+        "metal": skill_drift(record(np.full(60, 0.8), loss=1.1)),
+    }
+    assert finding_table(findings)["pool"].to_list() == ["metal", "equity", "fx"]
+    assert finding_table(findings)["holds"].to_list() == [False, True, True]
+    assert told(findings).startswith("metal: skill -10.00%")
+    assert "fx: 9 weeks have matured" in told(findings)
+    assert told({}) == "no forecast has matured yet"
+    assert finding_table({}).is_empty()
 
 
 def test_stability_index() -> None:

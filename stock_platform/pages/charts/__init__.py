@@ -1,0 +1,1 @@
+"""Altair charts from frames that are ready to draw; nothing here asks or computes."""
