@@ -45,12 +45,12 @@ FROM (
         prices.split_factor AS split_factor,
         first_value(prices.split_factor) OVER newest_first AS origin_split_factor
     FROM {{ ref('int_daily_prices') }} AS prices
-    INNER JOIN origins ON prices.instrument_id = origins.instrument_id
+    INNER JOIN origins AS ends ON prices.instrument_id = ends.instrument_id
     WHERE
-        prices.session <= origins.origin_session
-        AND prices.session > (SELECT min(origin_session) FROM origins) - 80
+        prices.session <= ends.origin_session
+        AND prices.session > (SELECT min(earliest.origin_session) FROM origins AS earliest) - 80
     WINDOW newest_first AS (PARTITION BY prices.instrument_id ORDER BY prices.session DESC)
-    ORDER BY prices.instrument_id, prices.session DESC
+    ORDER BY prices.instrument_id ASC, prices.session DESC
     LIMIT 40 BY prices.instrument_id -- noqa: LT02
 ) AS bars
 INNER JOIN origins ON bars.instrument_id = origins.instrument_id

@@ -57,9 +57,9 @@ SELECT
 FROM quarters
 INNER JOIN {{ ref('dim_instrument') }} AS instruments ON quarters.instrument_id = instruments.instrument_id
 WHERE quarters.instrument_id IN (
-    SELECT instrument_id
-    FROM quarters
-    GROUP BY instrument_id
-    ORDER BY sum(sessions_with_bar) / sum(expected_sessions) ASC, instrument_id ASC
+    SELECT totals.instrument_id
+    FROM quarters AS totals
+    GROUP BY totals.instrument_id
+    ORDER BY sum(totals.sessions_with_bar) / sum(totals.expected_sessions) ASC, totals.instrument_id ASC
     LIMIT {{ var('coverage_instruments') }}
 )
