@@ -13,7 +13,7 @@ from stock_platform.defs.accuracy.checks import accuracy_checks
 from stock_platform.defs.accuracy.drift import drift_checks, refit_on_drift
 from stock_platform.defs.accuracy.report import accuracy_report
 from stock_platform.defs.automation import jobs, schedules, sensors
-from stock_platform.defs.dashboards.digest import weekly_digest
+from stock_platform.defs.dashboards.digest import digest_checks, weekly_digest
 from stock_platform.defs.dashboards.superset import superset_dashboards
 from stock_platform.defs.forecasting.forecasts import forecast_checks, forecasts
 from stock_platform.defs.ingestion.checks import lake_checks
@@ -23,6 +23,7 @@ from stock_platform.defs.marts.checks import mart_checks
 from stock_platform.defs.marts.dbt import marts
 from stock_platform.defs.marts.reference import warehouse_reference
 from stock_platform.defs.resources import resources
+from stock_platform.defs.training.checks import promotion_checks
 from stock_platform.defs.training.model import week_ahead_model
 
 
@@ -48,6 +49,8 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
         asset_checks=[
             *lake_checks,
             *outage_checks,
+            *promotion_checks,
+            *digest_checks,
             *forecast_checks,
             *accuracy_checks,
             *drift_checks,

@@ -26,3 +26,8 @@
     else 'if(' ~ ledger ~ ".kind = 'backtest', " ~ ledger ~ '.as_of, ' ~ ledger ~ '.issued_at)'
 ) }}
 {%- endmacro %}
+
+{#- The same of a decision about champions: by the clock available_at from the data it rests on. -#}
+{% macro decides_from() -%}
+{{ return('decided_at' if as_of_clock() == 'known_at' else 'data_as_of') }}
+{%- endmacro %}

@@ -31,12 +31,16 @@ def _prepare() -> bool:
     """Migrations and roles where this version of Superset has not been prepared yet."""
     from importlib.metadata import version
 
+    from sqlalchemy import inspect
+    from superset import db
     from superset.extensions import appbuilder, security_manager
+    from werkzeug.security import check_password_hash
 
     stamp = Path(os.environ["SUPERSET_HOME"]) / "prepared"
     config = Path(__file__).with_name("superset_config.py").read_text()
     wanted = f"{version('apache-superset')}\n{config}"
-    fresh = not stamp.exists() or stamp.read_text() != wanted
+    migrated = inspect(db.engine).has_table("alembic_version")
+    fresh = not migrated or not stamp.exists() or stamp.read_text() != wanted
     if fresh:
         import superset
         from flask_migrate import upgrade
@@ -53,7 +57,7 @@ def _prepare() -> bool:
         )
         if not made:
             raise SystemExit("Superset did not create the administrator: see the lines above")
-    elif fresh:  # after the file of passwords was removed, the new one holds
+    elif not check_password_hash(user.password, password):  # the file or variable says another
         security_manager.reset_password(user.id, password)
     stamp.write_text(wanted)
     return fresh

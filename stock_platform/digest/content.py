@@ -86,41 +86,42 @@ def read_digest(client: Any, source: str, week: date | None = None) -> Digest:
         raise PlatformError(f"nothing has been forecast from {source} yet: `make run` does")
     week -= timedelta(days=week.weekday())
 
+    known: dict[str, Any] = {"source": source, "week": week}
+
     def ask(sql: str, **more: Any) -> pl.DataFrame:
-        found = client.query_arrow(
-            sql, parameters={"source": source, "week": week} | more, settings=_ARROW
-        )
+        found = client.query_arrow(sql, parameters=known | more, settings=_ARROW)
         return pl.DataFrame(pl.from_arrow(found))
 
-    now = ask(queries.FORECASTS)
-    if now.is_empty():
+    record = ask(queries.RECORD)
+    if record.is_empty():
         raise PlatformError(
             f"nothing was forecast from {source} in the week of {week}: materialize `forecasts` of "
             "that week, or leave the week out for the newest"
         )
+    known |= record.row(0, named=True)
+    now = ask(queries.FORECASTS)
     before = ask(queries.FORECASTS, week=week - timedelta(weeks=1))
     forecasts = now.join(
         before.select("instrument_id", p_up_before="p_up", width_before="width"),
         on="instrument_id",
         how="left",
     )
-    record = {"kind": now["kind"][0], "name": now["backtest_name"][0]}
     champions = ask(queries.CHAMPIONS)
     origin: date = now["origin"].max()  # type: ignore[assignment]
-    matured, weekly = ask(queries.MATURED, **record), ask(queries.WEEKLY, **record)
+    matured, weekly = ask(queries.MATURED), ask(queries.WEEKLY)
     return Digest(
         source=source,
         week=week,
         origin=origin,
         target=now["target"].max(),  # type: ignore[arg-type]
-        kind=record["kind"],
-        backtest_name=record["name"],
+        kind=known["kind"],
+        backtest_name=known["name"],
         forecasts=forecasts,
         champions=[_champion(row) for row in champions.rows(named=True)],
         decisions=[_decision(row) for row in ask(queries.DECISIONS).rows(named=True)],
         news=_news(forecasts, before, ask(queries.EXPECTED, last=origin, classes=list(POOLS))),
         matured=matured,
-        record=_record(matured, weekly, record),
+        record=_record(matured, weekly, words.record_name(known["kind"], known["name"])),
         incidents=[
             Incidents(title, found.head(MOST), found.height)
             for title, sql in INCIDENTS.items()
@@ -196,8 +197,7 @@ def _some(names: list[str]) -> str:
     return shown if len(names) <= MOST else f"{shown} and {len(names) - MOST} more"
 
 
-def _record(matured: pl.DataFrame, weekly: pl.DataFrame, record: dict[str, str]) -> list[str]:
-    what = words.record_name(record["kind"], record["name"])
+def _record(matured: pl.DataFrame, weekly: pl.DataFrame, what: str) -> list[str]:
     told = []
     if matured.height:
         inside = [

@@ -5,20 +5,30 @@ SELECT toMonday(maxOrNull(origin_session)) FROM forecasts
 WHERE source = {source:String} AND role = 'champion'
 """
 
+RECORD = """
+SELECT kind, backtest_name AS name, toUnixTimestamp64Micro(max(as_of)) AS as_of FROM forecasts
+WHERE source = {source:String} AND role = 'champion' AND toMonday(origin_session) = {week:Date}
+GROUP BY kind, backtest_name
+ORDER BY kind = 'live' DESC, max(issued_at) DESC LIMIT 1
+"""
+"""The record that speaks for the week: the live one, or the backtest issued last."""
+
 FORECASTS = """
 SELECT f.instrument_id AS instrument_id, f.symbol AS symbol, i.asset_class AS asset_class,
-       f.kind AS kind, f.backtest_name AS backtest_name, f.model_name AS model,
+       f.model_name AS model,
        f.origin_session AS origin, f.target_session AS target, f.currency AS currency,
        f.origin_price AS price, f.q025 AS q025, f.q10 AS q10, f.q50 AS median, f.q90 AS q90,
        f.q975 AS q975, f.p_up AS p_up, (f.q90 - f.q10) / f.origin_price AS width
 FROM forecasts AS f
 LEFT JOIN dim_instrument AS i ON f.instrument_id = i.instrument_id
 WHERE f.source = {source:String} AND f.role = 'champion' AND f.horizon = 5
+  AND f.kind = {kind:String} AND f.backtest_name = {name:String}
   AND toMonday(f.origin_session) = {week:Date}
--- After a rollback the week may hold two models' rows: the one that speaks now comes first.
-ORDER BY f.symbol, f.instrument_id, f.kind = 'live' DESC, f.model_digest IN (
-    SELECT argMax(model_digest, (data_as_of, decided_at, decision_id))
-    FROM promotions WHERE source = {source:String} GROUP BY pool
+-- After a rollback the week may hold two models' rows: the one that speaks comes first.
+ORDER BY f.symbol, f.instrument_id, f.model_digest IN (
+    SELECT argMax(model_digest, (data_as_of, decided_at, decision_id)) FROM promotions
+    WHERE source = {source:String} AND toUnixTimestamp64Micro(data_as_of) <= {as_of:Int64}
+    GROUP BY pool
 ) DESC, f.issued_at DESC
 LIMIT 1 BY f.instrument_id
 """
@@ -49,14 +59,19 @@ SELECT toMonday(origin_session) AS week, count() AS forecasts, avg(pinball_loss)
        avg(baseline_pinball_loss) AS baseline_pinball_loss, avg(is_inside_80) AS coverage_80
 FROM fct_forecast_accuracy
 WHERE kind = {kind:String} AND backtest_name = {name:String} AND horizon = 5
+  AND target_session < {week:Date} + 7
 GROUP BY week ORDER BY week
 """
+"""The record up to the end of the week."""
 
 CHAMPIONS = """
 SELECT pool, argMax(model_name, (data_as_of, decided_at, decision_id)) AS model,
        argMax(model_version, (data_as_of, decided_at, decision_id)) AS version
-FROM promotions WHERE source = {source:String} GROUP BY pool ORDER BY pool
+FROM promotions
+WHERE source = {source:String} AND toUnixTimestamp64Micro(data_as_of) <= {as_of:Int64}
+GROUP BY pool ORDER BY pool
 """
+"""Who spoke when the week was forecast."""
 
 DECISIONS = """
 SELECT pool, action, model_name AS model, challenger_name AS challenger, actor, reason

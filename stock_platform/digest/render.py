@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,8 +61,15 @@ def _environment() -> Environment:
     )
     environment.filters["percent"] = words.percent
     environment.filters["money"] = words.money
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
+    environment.filters["cell"] = _cell
     return environment
+
+
+def _cell(text: object) -> str:
+    """Text of a provider as a cell of a Markdown table: no markup, no line of its own."""
+    flat = " ".join(str(text).split())
+    escaped = flat.replace("&", "&amp;").replace("<", "&lt;").replace("\\", "\\\\")
+    return re.sub(r"([|\[\]`*])", r"\\\1", escaped)
 
 
 def _view(digest: Digest) -> dict[str, object]:

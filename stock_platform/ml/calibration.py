@@ -51,9 +51,7 @@ class Calibrated(Candidate):
     def fit(self, panel: Panel, as_of: date) -> Arrays:
         boundary = as_of - timedelta(weeks=CALIBRATION_WEEKS)
         held_out = panel.origins & (panel.sessions > np.datetime64(boundary, "D"))
-        early, final = (
-            panel.once(self.model.fit, self.model.name, day) for day in (boundary, as_of)
-        )
+        early, final = (panel.once(self.model, day) for day in (boundary, as_of))
         weeks = len(panel.weeks_of(held_out & panel.matured(as_of)))
         shape = np.tile(GAUSSIAN, (H, 1))
         if weeks >= MIN_CALIBRATION_WEEKS:

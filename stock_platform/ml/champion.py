@@ -61,7 +61,7 @@ def champion_in(decisions: pl.DataFrame, pool: str, as_of: datetime) -> ModelRef
 
 
 def decision_by_hand(decisions: pl.DataFrame, pool: str, data_as_of: datetime) -> str | None:
-    """Who decided what for `pool` by hand on exactly these data, the last such; None: nobody did.
+    """Who made the champion of `pool` it by hand, on exactly these data; None: nobody did.
 
     The gate decides on the same data again when other code trains that week anew; it must not
     overrule a person who has seen its decision and gone back.
@@ -71,6 +71,9 @@ def decision_by_hand(decisions: pl.DataFrame, pool: str, data_as_of: datetime) -
     if by_hand.is_empty():
         return None
     last = by_hand.row(-1, named=True)
+    champion = champion_in(decisions, pool, data_as_of)
+    if champion is None or champion.digest != last["model_digest"]:
+        return None
     return (
         f"{last['action']} to {last['model_name']} version {last['model_version']} by "
         f"{last['actor']} at {last['decided_at']:%Y-%m-%d %H:%M} UTC"

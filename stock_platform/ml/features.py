@@ -7,11 +7,11 @@ series of univariate ones (history.py). Nothing here looks at a clock except thr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -80,6 +80,17 @@ class Forward:
     targets: npt.NDArray[np.datetime64]
 
 
+class Fits(Protocol):
+    """What `Panel.once` needs of a model (candidates/base.py)."""
+
+    name: str
+    params: Mapping[str, float | int | str]
+
+    def fit(self, panel: Panel, as_of: date) -> Arrays:
+        """Parameters from what was known at `as_of`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Panel:
     """Rows instrument x session, sorted by (instrument_id, session_number); arrays are views.
@@ -96,7 +107,7 @@ class Panel:
     frame: pl.DataFrame
     pools: Mapping[str, Wide] = field(default_factory=dict, repr=False)
     cut: date | None = None
-    fits: dict[tuple[str, date], Arrays] = field(default_factory=dict, repr=False, compare=False)
+    fits: dict[tuple[object, ...], Arrays] = field(default_factory=dict, repr=False, compare=False)
     history: History | None = field(default=None, repr=False)
 
     @classmethod
@@ -163,15 +174,15 @@ class Panel:
         )
         return Panel(frame, pools, history=History.of_bars(bars))
 
-    def once(self, fit: Callable[[Panel, date], Arrays], name: str, as_of: date) -> Arrays:
-        """What `fit` of the model `name` gives for this panel, made once: several candidates rest
-        on the same fit, and a refit on one of four refits before, whose panel was a beginning of
-        this one. Rows after `as_of` change no fit (see `Candidate.fit`)."""
+    def once(self, model: Fits, as_of: date) -> Arrays:
+        """What `model` fits on this panel, made once: several candidates rest on the same fit, and
+        a refit on one of four refits before, whose panel was a beginning of this one. Rows after
+        `as_of` change no fit (see `Candidate.fit`)."""
         if self.cut and as_of > self.cut:
-            return fit(self, as_of)
-        key = (name, as_of)
+            return model.fit(self, as_of)
+        key = (type(model), model.name, *sorted(model.params.items()), as_of)
         if key not in self.fits:
-            self.fits[key] = fit(self, as_of)
+            self.fits[key] = model.fit(self, as_of)
         return self.fits[key]
 
     @cached_property

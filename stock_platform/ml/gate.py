@@ -96,6 +96,7 @@ def decide(
             "compared with it and it keeps speaking as it was fitted. To let another speak: "
             "`stock-platform models list`, then `stock-platform models promote`"
         )
+        evidence |= {"champion": champion, "unscored": why}
         return Verdict("refuse", champion, "", reason, evidence, as_fitted=True)
     rivals = {
         name: row["pinball"] for name, row in table.items() if name not in (champion, BASELINE)

@@ -31,23 +31,25 @@ def refused(
     ended = {one.instrument_id: one.last_session for one in instruments}
     seen = set(panel.frame["instrument_id"].unique())
     unseen = [one for one in instruments if one.instrument_id not in seen]
-    found = [*_without_origin(panel, week, ended), *_without_bars(unseen, weeks, week)]
+    found = [*_without_origin(panel, weeks, week, ended), *_without_bars(unseen, weeks, week)]
     return [dict(zip(REFUSALS, (week, *row), strict=True)) for row in found]
 
 
 def _without_origin(
-    panel: Panel, week: date, ended: dict[str, date | None]
+    panel: Panel, weeks: Weeks, week: date, ended: dict[str, date | None]
 ) -> Iterator[tuple[str, str, str, str]]:
     """Instruments with bars: instrument_id, symbol, reason, detail."""
     latest = panel.frame.group_by("instrument_id", maintain_order=True).last()
     columns = latest.select(
-        "instrument_id", "symbol", "session", "week", "is_origin", "history_sessions"
+        *("instrument_id", "symbol", "calendar", "session", "week"),
+        *("is_origin", "history_sessions"),
     )
     usable = Panel(latest.select(panel.frame.columns)).usable
     for row, fit in zip(columns.iter_rows(named=True), usable, strict=True):
         at_origin = row["is_origin"] and row["week"] == week
-        end = ended.get(row["instrument_id"])
-        if (at_origin and fit) or (end is not None and end <= row["session"] and not at_origin):
+        origin = weeks.origin(row["calendar"], week)
+        end = ended.get(row["instrument_id"]) or date.max
+        if (at_origin and fit) or origin is None or (end < origin and not at_origin):
             continue
         reason, detail = refusal(at_origin, row["session"], row["history_sessions"])
         yield row["instrument_id"], row["symbol"], reason, detail

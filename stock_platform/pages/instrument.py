@@ -118,15 +118,18 @@ def _figures(shown: Shown) -> None:
     if shown.forecast.height:
         week = shown.forecast.row(-1, named=True)
         currency = week["currency"]
+        # The ledger's prices are per share as of the origin; beside the close of today, of today.
+        basis = _basis(shown.history, week["origin_session"])
+        low, median, high = (basis * week[name] for name in ("q10", "q50", "q90"))
         facts += [
             (
                 "Median forecast",
-                words.money(week["q50"], currency),
+                words.money(median, currency),
                 f"For {week['target_session']}: half of the outcomes should be below it.",
             ),
             (
                 "80 % interval",
-                f"{words.money(week['q10'])} – {words.money(week['q90'])}",  # noqa: RUF001
+                f"{words.money(low)} – {words.money(high)}",  # noqa: RUF001
                 f"For {week['target_session']}: four outcomes of five should lie within.",
             ),
             (
@@ -221,9 +224,21 @@ def _next_week(shown: Shown) -> None:
 
 def _as_of_origin(history: pl.DataFrame, origin: date) -> pl.DataFrame:
     """Closes (session, close) in shares as of the origin, the unit of the ledger."""
-    basis = history.filter(pl.col("session") == origin)["split_basis"]
-    factor = float(basis[0]) if len(basis) else 1.0
-    return history.select("session", close=pl.col("close_adjusted") / factor)
+    return history.select("session", close=pl.col("close_adjusted") / _basis(history, origin))
+
+
+def _basis(history: pl.DataFrame, origin: date) -> float:
+    """What turns a price per share as of the origin into one per share of the last session.
+
+    Raises:
+        PlatformError: there is no bar at or before the origin.
+    """
+    basis = history.filter(pl.col("session") <= origin)["split_basis"]
+    if basis.is_empty():
+        raise PlatformError(
+            f"the forecast of {origin} has no bar of its origin any more: build the marts again"
+        )
+    return float(basis[-1])
 
 
 def _no_forecast(shown: Shown) -> None:

@@ -31,8 +31,9 @@ def show(shown: Shown) -> None:
         if record is None:
             parts.note("No forecast has matured yet: nothing to compare.", level="warning")
             return
-        scored = ask(queries.scored(settings().source, record, shown.id, horizon))
-        if shown.moment:  # the actuals are of today; which forecasts had matured is not
+        scored = ask(queries.scored(settings().source, record, shown.id, horizon, shown.moment))
+        if shown.moment:
+            st.caption("Forecasts issued and matured by that day; what happened is as known now.")
             scored = scored.filter(pl.col("target_session") <= shown.last)
         if scored.is_empty():
             parts.note(
@@ -74,15 +75,12 @@ def _overlay(shown: Shown, scored: pl.DataFrame) -> None:
 
 def _by_horizon(shown: Shown, record: tuple[str, str]) -> None:
     found = ask(queries.by_horizon(record, shown.id))
-    currency = shown.row["currency"]
     told = found.select(
         pl.col("horizon").alias("sessions ahead"),
         "forecasts",
         _told("skill", 2, sign=True).alias("skill"),
-        pl.col("mae").map_elements(words.money, pl.String).alias(f"mean error, {currency}"),
-        pl.col("baseline_mae")
-        .map_elements(words.money, pl.String)
-        .alias(f"random walk's, {currency}"),
+        _told("mape", 2).alias("mean error, %"),
+        _told("baseline_mape", 2).alias("random walk's, %"),
         *(_told(f"coverage_{percent}").alias(f"inside {percent} %") for percent in (50, 80, 95)),
         _told("direction").alias("right direction"),
     )

@@ -140,7 +140,8 @@ def instrument(*, all_of_them: str = "") -> dict[str, Any] | None:
     asked = st.query_params.get("instrument", "")
     match = [key for key, row in rows.items() if asked and asked in (key, row["symbol"])]
     if asked and not match:
-        note(f"There is no instrument {asked!r}: choose another.", level="warning")
+        plain = asked.replace("`", "")[:40]  # an address may hold anything, Markdown too
+        note(f"There is no instrument `{plain}`: choose another.", level="warning")
     chosen = st.selectbox(
         "Instrument",
         options,

@@ -128,7 +128,7 @@ def apply(settings: Settings, files: Mapping[str, str], *, force: bool = False) 
     """
     if not is_installed():
         raise PlatformError(f"Superset is not installed in {VENV}: make superset-deps")
-    wanted = _digest(files)
+    wanted = _digest(files, credentials(settings)["admin"])
     record = folder(settings) / "applied.json"
     folder(settings).mkdir(parents=True, exist_ok=True)
     with (folder(settings) / "apply.lock").open("w") as lock:
@@ -166,9 +166,10 @@ def database(settings: Settings) -> Path:
     return folder(settings) / "superset.db"
 
 
-def _digest(files: Mapping[str, str]) -> str:
+def _digest(files: Mapping[str, str], password: str) -> str:
+    """Of all that is applied: a new password is, and a new version of what applies it."""
     code = [path.read_text() for path in (SCRIPT, CONFIGURATION)]
-    return sha256(json.dumps([sorted(files.items()), code]).encode()).hexdigest()
+    return sha256(json.dumps([sorted(files.items()), code, password]).encode()).hexdigest()
 
 
 def serve_forever(settings: Settings) -> None:

@@ -115,9 +115,12 @@ def test_materializing_again_with_dagster_changes_nothing(
     sample: Platform, command: list[str]
 ) -> None:
     objects, tables = state.lake_objects(sample), state.tables(sample)
+    digests = state.digests(sample)
+    assert list(digests) == ["sample-2013-02-25.html", "sample-2013-02-25.md"]
     sample.command("dagster", *command, "-m", "stock_platform.definitions")
     assert state.lake_objects(sample) == objects
     assert state.tables(sample) == tables
+    assert state.digests(sample) == digests
 
 
 @pytest.mark.parametrize("order", ["cityHash64(forecast_id)", "origin_session"])

@@ -69,9 +69,11 @@ def _week(settings: Settings) -> tuple[float, int]:
     assert built.returncode == 0, built.stdout[-4000:]
     week = refit_week(monday_of(last) - timedelta(weeks=1))
     begun = time.perf_counter()
-    registry, reader = Registry(settings), PanelReader.from_warehouse(client)
-    report = train_weeks(client, registry, reader, source.name, [week])
-    rows = forecast_weeks(client, registry, reader, source.name, [week]).rows_added
+    reader = PanelReader.from_warehouse(client)
+    report = train_weeks(client, Registry(settings), reader, source.name, [week])
+    # As in Dagster, where the forecast is an asset of its own and reads for itself.
+    reader = PanelReader.from_warehouse(client)
+    rows = forecast_weeks(client, Registry(settings), reader, source.name, [week]).rows_added
     seconds = time.perf_counter() - begun
     client.close()
     assert report.decisions.height == 1

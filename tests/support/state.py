@@ -34,6 +34,14 @@ def lake_objects(platform: Platform) -> dict[str, str]:
     }
 
 
+def digests(platform: Platform) -> dict[str, str]:
+    """Name -> digest of the bytes, for every file of the weekly digest."""
+    return {
+        path.name: sha256(path.read_bytes()).hexdigest()
+        for path in sorted((platform.home / "digests").iterdir())
+    }
+
+
 def lake_rows(platform: Platform) -> dict[str, pl.DataFrame]:
     """Dataset -> rows over all objects without the clocks, sorted."""
     root = Path(platform.settings.lake_root) / "raw"

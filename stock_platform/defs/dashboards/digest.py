@@ -3,9 +3,12 @@
 Wiring only: what it says and how it looks is `stock_platform/digest`.
 """
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 
 from stock_platform.defs.resources import PlatformResource
+from stock_platform.ml.weeks import monday_of
 
 
 @dg.asset(
@@ -47,3 +50,26 @@ def weekly_digest(
             "digest": dg.MetadataValue.md(to_markdown(digest)),
         }
     )
+
+
+@dg.asset_check(
+    asset=weekly_digest,
+    description="Is it of the week that ended last? An old one is not taken for news.",
+)
+def digest_is_of_the_last_week(
+    context: dg.AssetCheckExecutionContext, platform: PlatformResource
+) -> dg.AssetCheckResult:
+    """Compare the newest week with the calendar; a source without a present is let pass."""
+    from stock_platform.digest.content import newest_week
+
+    with platform.warehouse(context.run.run_id) as client:
+        week = newest_week(client, platform.settings.source)
+    ended = monday_of(datetime.now(UTC).date()) - timedelta(weeks=1)
+    return dg.AssetCheckResult(
+        passed=not platform.source().live or (week is not None and week >= ended),
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"The newest forecast is of {week}, the last whole week {ended}.",
+    )
+
+
+digest_checks = [digest_is_of_the_last_week]

@@ -31,7 +31,7 @@ class Blend(ScaleModel):
     def fit(self, panel: Panel, as_of: date) -> Arrays:
         arrays: Arrays = {}
         for member in MEMBERS:
-            own = panel.once(member.fit, member.name, as_of)
+            own = panel.once(member, as_of)
             arrays |= {f"{member.name}_{key}": value for key, value in own.items()}
         return arrays
 

@@ -57,16 +57,14 @@ class Univariate(ScaleModel):
             raise PlatformError("univariate reads a row's past, and the rows came without")
         series = rows.history.by_instrument
         names = rows.frame["instrument_id"]
+        usual = np.log(rows.feature("feature_ewma_vol"))
         ahead = np.empty((len(rows), H))
         for row, (name, session) in enumerate(zip(names, rows.sessions, strict=True)):
             own = series.get(name)
-            place = own.place(session) if own else -1
-            if own is None or place + 1 < SHORTEST:
-                raise PlatformError(
-                    f"univariate reads the past of {name} at {session}, at least "
-                    f"{SHORTEST // DAYS} weeks: give the rows of those sessions too"
-                )
-            ahead[row] = self._ahead(own, place)
+            if own is None or (place := own.place(session)) + 1 < SHORTEST:
+                ahead[row] = usual[row]  # it stood still for long: there is no past to smooth
+            else:
+                ahead[row] = self._ahead(own, place)
         scale = np.sqrt(np.cumsum(np.exp(2 * ahead), axis=1))
         return np.zeros_like(scale), scale
 

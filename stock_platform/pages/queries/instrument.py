@@ -149,18 +149,31 @@ def records() -> Query:
     )
 
 
-def scored(source: str, record: tuple[str, str], instrument_id: str, horizon: int) -> Query:
-    """Past forecasts of an instrument with what happened; prices per share as of the origin."""
+def scored(
+    source: str,
+    record: tuple[str, str],
+    instrument_id: str,
+    horizon: int,
+    moment: Moment | None = None,
+) -> Query:
+    """Past forecasts of an instrument with what happened; prices per share as of the origin.
+
+    As of a moment: those issued, and matured, by then. What happened is as known now.
+    """
+    issued, matured, known = "", "", {}
+    if moment:
+        issued, known = moment.issued, moment.parameters
+        matured = f"AND actual_known_at <= {_AT}" if moment.clock == "known_at" else ""
     return Query(
-        "SELECT scored.*, issued.* EXCEPT (forecast_id) FROM ("
+        "SELECT scored.*, issued.* EXCEPT (forecast_id) FROM ("  # noqa: S608
         " SELECT forecast_id, origin_session, target_session, model_name, origin_price, median,"
         " actual, p_up, is_up, is_inside_50, is_inside_80, is_inside_95, absolute_error,"
         " baseline_absolute_error, pinball_loss, baseline_pinball_loss"
         " FROM fct_forecast_accuracy WHERE kind = {kind:String} AND backtest_name = {name:String}"
-        " AND instrument_id = {id:String} AND horizon = {horizon:UInt8}) AS scored"
+        f" AND instrument_id = {{id:String}} AND horizon = {{horizon:UInt8}} {matured}) AS scored"
         " INNER JOIN (SELECT forecast_id, q025, q10, q25, q75, q90, q975 FROM forecasts"
         " WHERE source = {source:String} AND kind = {kind:String}"
-        " AND instrument_id = {id:String} AND role = 'champion') AS issued"
+        f" AND instrument_id = {{id:String}} AND role = 'champion' {issued}) AS issued"
         " ON scored.forecast_id = issued.forecast_id ORDER BY origin_session",
         {
             "source": source,
@@ -168,6 +181,7 @@ def scored(source: str, record: tuple[str, str], instrument_id: str, horizon: in
             "name": record[1],
             "id": instrument_id,
             "horizon": horizon,
+            **known,
         },
     )
 
@@ -177,8 +191,9 @@ def by_horizon(record: tuple[str, str], instrument_id: str) -> Query:
     return Query(
         "SELECT horizon, count() AS forecasts,"
         " 1 - avg(pinball_loss) / avg(baseline_pinball_loss) AS skill,"
-        " avg(absolute_error) AS mae, avg(baseline_absolute_error) AS baseline_mae,"
-        " avg(absolute_percentage_error) AS mape, avg(is_inside_50) AS coverage_50,"
+        # Of prices on the share basis of several origins only fractions can be averaged.
+        " avg(absolute_error / actual) AS mape,"
+        " avg(baseline_absolute_error / actual) AS baseline_mape, avg(is_inside_50) AS coverage_50,"
         " avg(is_inside_80) AS coverage_80, avg(is_inside_95) AS coverage_95,"
         " avg((p_up > 0.5) = is_up) AS direction"
         " FROM fct_forecast_accuracy WHERE kind = {kind:String} AND backtest_name = {name:String}"

@@ -128,6 +128,26 @@ def test_a_live_forecast_goes_before_a_backtest(market: Any) -> None:
     assert found.forecasts["price"].to_list() == [12]
 
 
+def test_one_record_speaks_for_the_week(market: Any) -> None:
+    """B was refused live and filled in later: its row is of another record."""
+    listed(market, "A", "B")
+    forecast(market, "A", FRIDAY, 12, kind="live", backtest_name="")
+    forecast(market, "B", FRIDAY, 20, issued_at=NOW + timedelta(days=9))
+    found = read_digest(market, "sample")
+    assert (found.kind, found.backtest_name) == ("live", "")
+    assert found.forecasts["symbol"].to_list() == ["A"]
+    assert found.news[0].startswith("Not forecast: B.")
+
+
+def test_text_of_a_provider_is_no_markup(market: Any) -> None:
+    forecast(market, "A", FRIDAY, 10)
+    told = "![x](http://example.org/x.png)\n| <script>"
+    bad = ("sample", "X:A", "A", FRIDAY, "f.csv:3", "rejected", "high", "-1", told, NOW)
+    put(market, "stg_coverage", bad)
+    markdown = to_markdown(read_digest(market, "sample"))
+    assert "!\\[x\\](http://example.org/x.png) \\| &lt;script>" in markdown
+
+
 def test_the_record_is_of_the_forecasts_own_kind(market: Any) -> None:
     forecast(market, "A", FRIDAY, 10)
     for n in range(60):
@@ -166,6 +186,10 @@ def test_who_speaks_and_what_was_decided(market: Any) -> None:
     metal = blank | {"decided_at": NOW, "data_as_of": NOW - timedelta(weeks=9), "source": "sample"}
     metal |= {"pool": "metal", "model_name": "random_walk_calibrated", "model_version": 2}
     market.insert("promotions", [list(metal.values())], column_names=list(metal))
+    earlier = NOW - timedelta(weeks=1)
+    forecast(market, "A", FRIDAY - timedelta(weeks=1), 10, as_of=earlier)
+    past = read_digest(market, "sample", WEEK - timedelta(weeks=1))
+    assert past.champions[0].startswith("equity: random_walk_calibrated, version 0. No model")
     found = read_digest(market, "sample")
     assert found.champions[0] == "equity: har, version 0."
     assert found.champions[1].startswith("metal: random_walk_calibrated, version 2. No model has")
@@ -242,9 +266,9 @@ def test_the_page_needs_no_other_file(digest: Digest) -> None:
 
 def test_long_tables_show_both_ends(digest: Digest) -> None:
     markdown = to_markdown(digest)
-    shown = re.findall(r"^\| (S\d\d|<b>\\\|X) ", markdown, re.MULTILINE)
+    shown = re.findall(r"^\| (S\d\d|&lt;b>\\\|X) ", markdown, re.MULTILINE)
     assert len(shown) == MOST
-    assert shown[0] == "<b>\\|X"
+    assert shown[0] == "&lt;b>\\|X"
     assert shown[-1] == "S00"
     assert "6 more instruments" in markdown
     assert "Nothing: every expected bar is there" in markdown

@@ -63,12 +63,18 @@ def test_prefix_notices_an_embargo_of_zero(monkeypatch):
     assert not forecasts_agree([by_name("linear")], panels.known_by(frame, CUT), frame)
 
 
+def fits(candidate, panel, as_of):
+    """Fitted on what was known and on the whole panel, neither with a fit of the other at hand."""
+    known, whole = panel.where(pl.col("session") <= as_of), panel.where(pl.lit(True))
+    return candidate.fit(known, as_of), candidate.fit(whole, as_of)
+
+
 def test_fit_ignores_what_came_after_even_when_the_panel_has_it():
     panel, as_of = panels.sample_panel(), date(2010, 6, 20)
     for candidate in all_candidates():
         if candidate.name == "stack":  # needs more rows than four shares have: test_ml_stack.py
             continue
-        known, whole = (candidate.fit(p, as_of) for p in (panel.until(as_of), panel))
+        known, whole = fits(candidate, panel, as_of)
         assert known.keys() == whole.keys()
         for name in known:
             np.testing.assert_array_equal(known[name], whole[name], err_msg=candidate.name)
@@ -82,7 +88,7 @@ def test_that_guard_notices_a_scaler_fitted_on_the_whole_series():
             return {**arrays, "centre": x.mean(axis=0), "spread": x.std(axis=0)}
 
     panel, as_of = panels.sample_panel(), date(2010, 6, 20)
-    known, whole = (Scaled().fit(p, as_of) for p in (panel.until(as_of), panel))
+    known, whole = fits(Calibrated(Scaled()), panel, as_of)
     assert not np.array_equal(known["centre"], whole["centre"])
 
 

@@ -1,6 +1,9 @@
 """Every instrument of the universe is forecast or refused with a reason, also one without bars."""
 
+import dataclasses
 from datetime import date
+
+import polars as pl
 
 from stock_platform.ml.refusals import refused
 from stock_platform.universe import Instrument
@@ -36,6 +39,23 @@ def test_an_instrument_without_a_single_bar_is_refused_while_it_is_listed() -> N
     assert reason == "no_bars"
     assert "expected since 2012-01-03" in detail
     assert "coverage WHERE instrument_id = 'TEST:NEW'" in detail
+
+
+def test_one_that_ended_is_expected_until_its_last_session_whatever_its_last_bar() -> None:
+    """AAPL's last bar is the origin's; here it is cut off a day earlier."""
+    panel = panels.sample_panel().until(date(2013, 2, 21))
+
+    def reasons(week: date, last: date | None) -> set[str]:
+        listed = instrument("AAPL", date(2000, 1, 3), last)
+        ids = panel.frame.filter(pl.col("symbol") == "AAPL")["instrument_id"]
+        listed = dataclasses.replace(listed, instrument_id=ids[0])
+        rows = refused(panel, panels.weeks(), week, [listed])
+        return {row["reason"] for row in rows if row["symbol"] == "AAPL"}
+
+    assert reasons(WEEK, None) == {"origin_missing"}
+    assert reasons(WEEK, ORIGIN) == {"origin_missing"}
+    assert reasons(date(2013, 2, 25), ORIGIN) == set()
+    assert reasons(WEEK, date(2013, 2, 20)) == set()
 
 
 def test_one_with_bars_is_told_by_its_bars() -> None:

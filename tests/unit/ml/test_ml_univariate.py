@@ -172,8 +172,14 @@ def test_without_the_past_there_is_no_forecast():
     arrays = univariate.fit(panels.sample_panel(), CUT)
     with pytest.raises(PlatformError, match="came without"):
         univariate.predict(arrays, Panel(rows.frame))
-    with pytest.raises(PlatformError, match="the past of TEST:AAPL"):
-        univariate.predict(arrays, panels.panel_of(rows.frame))
+
+
+@extra
+def test_with_a_short_past_it_is_the_ewma():
+    rows = panels.panel_of(both()[0].frame)  # their own sessions are all the past they have
+    _, scale = by_name("univariate").model.location_scale({}, rows)
+    ewma = rows.feature("feature_ewma_vol")
+    np.testing.assert_allclose(scale, ewma[:, None] * np.sqrt(np.arange(1, 6)))
 
 
 @extra

@@ -77,7 +77,7 @@ def test_controls_of_the_instrument_page(open_page: Open) -> None:
         ("NEW", "`history_too_short`: 40 bars, 260 needed"),
         ("OLD", "`origin_missing`: its last bar is of"),
         ("OLD", "5 sessions before that of others"),
-        ("NIX", "There is no instrument 'NIX'"),
+        ("NIX", "There is no instrument `NIX`"),
     ],
 )
 def test_what_is_not_known_is_said(open_page: Open, symbol: str, said: str) -> None:

@@ -3,7 +3,7 @@
 -- forecasts of one week share its market, and a band around a mean of all forecasts would be far too
 -- narrow. Bands are of 2.06 standard errors: 95 % of Student's t with the weeks of half a year.
 {%- set standard_errors = 2.06 %}
-{%- set least = 8 %}
+{%- set least = 26 %}
 WITH weeks AS (
     SELECT
         kind,

@@ -12,4 +12,4 @@ SELECT
     actor,
     reason
 FROM {{ source('platform', 'promotions') }}
-WHERE source = '{{ active_source() }}' AND {{ known_then('decided_at') }}
+WHERE source = '{{ active_source() }}' AND {{ known_then(decides_from()) }}

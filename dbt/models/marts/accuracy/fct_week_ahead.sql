@@ -4,7 +4,7 @@
 {%- set speaks %}
     SELECT argMax(model_digest, (data_as_of, decided_at, decision_id))
     FROM {{ source('platform', 'promotions') }}
-    WHERE source = '{{ active_source() }}' AND {{ known_then('decided_at') }}
+    WHERE source = '{{ active_source() }}' AND {{ known_then(decides_from()) }}
     GROUP BY pool
 {%- endset %}
 SELECT
@@ -38,9 +38,9 @@ FROM (
         AND {{ known_then(counts_from('ledger')) }}
         -- A forecast of a share that has not traded for a month is no forecast of next week.
         AND ledger.origin_session > (
-            SELECT max(origin_session)
-            FROM {{ source('platform', 'forecasts') }}
-            WHERE source = '{{ active_source() }}'
+            SELECT max(issued.origin_session)
+            FROM {{ source('platform', 'forecasts') }} AS issued
+            WHERE issued.source = '{{ active_source() }}' AND {{ known_then(counts_from('issued')) }}
         ) - 28
     ORDER BY
         ledger.origin_session DESC,

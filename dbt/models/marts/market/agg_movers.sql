@@ -29,5 +29,7 @@ FROM (
     -- 251 bars lie within 400 days, longer halts of trading aside.
     WHERE session > (SELECT max(session) FROM {{ ref('int_daily_prices') }}) - 400
     GROUP BY instrument_id
+    -- What has not traded for a week is no mover of today.
+    HAVING max(session) > (SELECT max(session) FROM {{ ref('int_daily_prices') }}) - 7
 ) AS recent
 INNER JOIN {{ ref('dim_instrument') }} AS instruments ON recent.instrument_id = instruments.instrument_id
