@@ -61,10 +61,10 @@ def figure(
 
 def draw(chart: alt.Chart | alt.LayerChart, described: str) -> None:
     """A picture without its numbers, its text in the page's colour: Streamlit's grey is pale."""
-    text: Any = {"labelColor": "currentColor", "titleColor": "currentColor"}
-    st.altair_chart(
-        chart.configure_axis(**text).configure_legend(**text), width="stretch", alt=described
-    )
+    readable: alt.Chart | alt.LayerChart = chart.configure_axis(
+        labelColor="currentColor", titleColor="currentColor"
+    ).configure_legend(labelColor="currentColor", titleColor="currentColor")
+    st.altair_chart(readable, width="stretch", alt=described)
 
 
 def table(frame: pl.DataFrame, name: str, *, closed: bool = False) -> None:

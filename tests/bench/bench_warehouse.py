@@ -27,6 +27,7 @@ from stock_platform.sources import get_source
 from stock_platform.warehouse import dbt, reference
 from stock_platform.warehouse.client import connect
 from stock_platform.warehouse.local import ensure_running, status
+from tests.bench import page_loads
 from tests.bench.slices import SLICES
 from tests.support.platform import free_port
 
@@ -75,6 +76,7 @@ def run() -> Result:
             "unit": f"s, {size}",
         }
         with ensure_running(long.settings):
+            found.update(page_loads.measure(long.settings, long.rows, {}))
             found.update(_queries(long))
         found["warehouse build of the packaged sample"] = _sample(work / "sample")
         return found

@@ -1,5 +1,6 @@
 """The sentences and the numbers of the pages, without a warehouse."""
 
+import re
 import tomllib
 from datetime import date, timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from stock_platform.ml.metrics import newey_west_error
 from stock_platform.ml.record import BAND, COVERAGE_WEEKS
@@ -14,8 +16,10 @@ from stock_platform.pages import scores, words
 from stock_platform.pages.charts import palette
 from stock_platform.pages.completeness import coverage
 from stock_platform.pages.model import candidate_table
+from stock_platform.settings import PROJECT_ROOT
 
-CONFIG = Path(words.__file__).parent / ".streamlit" / "config.toml"
+PAGES = Path(words.__file__).parent
+CONFIG = PAGES / ".streamlit" / "config.toml"
 
 
 def weekly(gains: list[float]) -> pl.DataFrame:
@@ -120,6 +124,16 @@ def test_the_band_of_a_candidate_follows_from_its_t() -> None:
     assert (best["key"], best["low"]) == ("ewma", pytest.approx(0.02 - BAND * 0.01))
     assert (base["low"], base["high"]) == (0.0, 0.0)
     assert candidate_table({}).is_empty()
+
+
+def test_the_exposure_names_what_the_app_reads() -> None:
+    """dbt's lineage ends at the app; a model that it reads is not changed unawares."""
+    sources = [path.read_text() for path in (PAGES / "queries").glob("*.py")]
+    asked = set(re.findall(r"(?:FROM|JOIN) ((?:dim|fct|agg|int|stg)_\w+)", " ".join(sources)))
+    exposures = yaml.safe_load((PROJECT_ROOT / "dbt" / "models" / "exposures.yml").read_text())
+    (app,) = (one for one in exposures["exposures"] if one["name"] == "forecast_page")
+    told = {name for one in app["depends_on"] for name in re.findall(r"ref\('(\w+)'\)", one)}
+    assert asked == told
 
 
 def luminance(colour: str) -> float:
