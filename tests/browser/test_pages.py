@@ -18,7 +18,7 @@ def page(browser: Browser, seen: Seen) -> Page:
     return page
 
 
-GRAPH_VIEWPORT = {"width": 1900, "height": 2400}
+GRAPH_VIEWPORT = {"width": 1900, "height": 3200}
 """Room for the whole graph with every group open."""
 MARGIN = 20
 
