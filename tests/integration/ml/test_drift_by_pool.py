@@ -87,6 +87,9 @@ def judged(home):
         f" if(symbol = 'IBM' AND session >= '{MOVED}', 1, 0) AS feature_ret_1) FROM test_features"
     )
     yield client
+    for table in ("dim_instrument", "fct_features_daily"):
+        client.command(f"DROP TABLE {table}")
+    client.command("TRUNCATE TABLE fct_forecast_accuracy")  # the server is shared
     client.close()
 
 
