@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, DagsterInstance
 
 from stock_platform import calendars
+from stock_platform.sources.yahoo import YahooSource
 from tests.support import state
 from tests.support.cbr_server import Bank, CbrServer, status
 from tests.support.platform import Platform
@@ -31,11 +33,12 @@ WEEKS = 12
 Live = tuple[Platform, YahooServer, CbrServer]
 
 
+@cache
 def sessions() -> list[date]:
-    """The newest sessions of New York that are final by now."""
+    """The newest sessions of New York that are due by now, found once: the clock goes on."""
     today = datetime.now(UTC).date()
     table = calendars.session_table("XNYS", today - timedelta(days=800), today)
-    over = table.filter(pl.col("close_at") + timedelta(hours=25) < datetime.now(UTC))
+    over = table.filter(pl.col("close_at") + YahooSource.publication_lag < datetime.now(UTC))
     return over["session"].to_list()[-SESSIONS:]
 
 
