@@ -14,12 +14,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, FloatRect, Page, Response, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, Response, expect, sync_playwright
 
 from stock_platform.settings import PROJECT_ROOT
 from tests.support.platform import Platform, free_port
 
 BUILD = PROJECT_ROOT / "build"
+expect.set_options(timeout=30_000)  # a busy machine draws slowly
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     "--no-sandbox",

@@ -185,10 +185,13 @@ def _market(served: Served) -> dict[str, str]:
     last = """
         SELECT close * split_factor AS now, lagInFrame(close * split_factor) OVER (
             PARTITION BY instrument_id ORDER BY session
-        ) AS before, session = max(session) OVER (PARTITION BY instrument_id) AS newest
+        ) AS before, session = max(session) OVER (PARTITION BY instrument_id) AS newest,
+        session > (SELECT max(session) FROM market.int_daily_prices) - 7 AS recent
         FROM market.int_daily_prices
     """
-    risen, count = _one(served, f"SELECT countIf(now > before), count() FROM ({last}) WHERE newest")
+    risen, count = _one(
+        served, f"SELECT countIf(now > before), count() FROM ({last}) WHERE newest AND recent"
+    )
     return {"How many rose?": str(risen), "How many?": str(count)}
 
 
